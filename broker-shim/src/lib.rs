@@ -1,0 +1,1 @@
+//! klamm: a thin Kafka broker in front of `log-engine`.

@@ -1,0 +1,1 @@
+//! A segmented append-only log whose files are Apache Kafka's files, bit for bit.

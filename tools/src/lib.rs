@@ -1,0 +1,1 @@
+//! Tools that look inside Kafka's files.
