@@ -1,1 +1,8 @@
-//! Workloads and reports shared by the benchmarks.
+//! What the benchmarks share: the bare loops that stand for the machine's limit, the recorder and replayer of
+//! client frames, process measurements, and the table of results.
+//!
+//! A figure here is always a ratio between programs measured in one run on one machine.
+
+pub mod bare;
+pub mod frames;
+pub mod process;
