@@ -1,3 +1,5 @@
 //! The `klamm` binary.
 
-fn main() {}
+fn main() {
+    print!("{}", broker_shim::config::reference::markdown());
+}
