@@ -1,0 +1,102 @@
+//! Carrying out a group: from appends to writes, and from what became of the writes back to the appends.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::io::{FileGroup, Run, WriteGroup, WriteQueue};
+
+use super::failure::{Reach, reach_of_write_failure};
+use super::group::{FilePlan, Place, Plan, plan};
+use super::{CommitError, CommitRequest, Counters, DirState, Durability};
+
+/// How one append ended, before earlier failures of its chain are considered.
+pub(super) type Verdict = Result<(), CommitError>;
+
+/// Why an append must not even be tried.
+pub(super) fn precheck(dir: &DirState, request: &CommitRequest) -> Option<CommitError> {
+    if let Some(offline) = dir.offline() {
+        return Some(CommitError::Offline(Arc::clone(offline)));
+    }
+    let first = request.target.chain().failure()?;
+    Some(CommitError::AfterFailure { first: Arc::new(first) })
+}
+
+/// Writes, flushes and judges; the verdicts are in the order of the requests.
+pub(super) fn carry_out(
+    dir: &DirState,
+    requests: &[CommitRequest],
+    queue: &mut dyn WriteQueue,
+    counters: &Counters,
+) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> =
+        requests.iter().map(|request| precheck(dir, request).map_or(Ok(()), Err)).collect();
+    let tried: Vec<usize> = (0..requests.len()).filter(|&index| verdicts[index].is_ok()).collect();
+    let places: Vec<Place> = tried.iter().map(|&index| place(&requests[index])).collect();
+    let plan = plan(&places, Run::PARTS_MAX);
+    let mut group = to_writes(&plan, requests, &tried);
+    queue.execute(&mut group);
+    counters.add_queue(group.counts);
+    for (planned, done) in plan.files.iter().zip(group.files) {
+        judge_file(dir, planned, done, |member, verdict| verdicts[tried[member]] = verdict);
+    }
+    verdicts
+}
+
+fn place(request: &CommitRequest) -> Place {
+    Place {
+        file: Arc::as_ptr(&request.file).cast::<()>().addr(),
+        position: request.position,
+        len: request.bytes.len() as u64,
+        sync: request.durability == Durability::Sync,
+    }
+}
+
+fn to_writes(plan: &Plan, requests: &[CommitRequest], tried: &[usize]) -> WriteGroup {
+    let request = |member: usize| &requests[tried[member]];
+    let file_group = |planned: &FilePlan| FileGroup {
+        file: Arc::clone(&request(planned.runs[0].members[0]).file),
+        runs: planned
+            .runs
+            .iter()
+            .map(|run| Run {
+                position: run.position,
+                parts: run.members.iter().map(|&member| request(member).bytes.clone()).collect(),
+                outcome: Ok(()),
+            })
+            .collect(),
+        sync: planned.sync,
+        synced: None,
+    };
+    WriteGroup { files: plan.files.iter().map(file_group).collect(), ..WriteGroup::default() }
+}
+
+/// Judges the appends of one file. A failed flush fails all of them: the kernel may have dropped any page.
+fn judge_file(dir: &DirState, planned: &FilePlan, done: FileGroup, mut set: impl FnMut(usize, Verdict)) {
+    let path = done.file.path();
+    let flush_failure = match done.synced {
+        Some(Err(error)) => Some(CommitError::Offline(Arc::clone(dir.fail("flush", path, error)))),
+        _ => None,
+    };
+    for (run, planned) in done.runs.into_iter().zip(&planned.runs) {
+        let (written, failure) = match run.outcome {
+            Ok(()) => (u64::MAX, None),
+            Err(short) => (short.written, verdict_of_write(dir, path, Err(short.error)).err()),
+        };
+        let mut end = 0;
+        for (&member, part) in planned.members.iter().zip(&run.parts) {
+            end += part.len() as u64;
+            let failure = failure.as_ref().filter(|_| end > written).or(flush_failure.as_ref());
+            set(member, failure.map_or(Ok(()), |error| Err(error.clone())));
+        }
+    }
+}
+
+/// What a write means: a full disk is the target's matter, anything else takes the directory offline.
+pub(super) fn verdict_of_write(dir: &DirState, path: &Path, written: io::Result<()>) -> Verdict {
+    let Err(error) = written else { return Ok(()) };
+    Err(match reach_of_write_failure(&error) {
+        Reach::Target => CommitError::NoSpace { path: path.to_owned(), error: Arc::new(error) },
+        Reach::Directory => CommitError::Offline(Arc::clone(dir.fail("write", path, error))),
+    })
+}

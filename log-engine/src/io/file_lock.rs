@@ -1,0 +1,38 @@
+//! The lock on a data directory's `.lock`.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+/// An exclusive lock, released when dropped.
+///
+/// Kafka locks through Java's FileChannel, which is a POSIX record lock. Ours is an open file description lock: the
+/// two exclude each other, and ours also excludes a second engine in the same process.
+#[derive(Debug)]
+pub struct FileLock {
+    _held: Option<File>,
+}
+
+impl FileLock {
+    pub(crate) fn acquire(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let whole_file = libc::flock {
+            l_type: libc::F_WRLCK as libc::c_short,
+            l_whence: libc::SEEK_SET as libc::c_short,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        // SAFETY: the descriptor is open in `file`, and the kernel only reads the struct during the call.
+        let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const whole_file) };
+        match result {
+            0 => Ok(Self { _held: Some(file) }),
+            _ => Err(match io::Error::last_os_error() {
+                // POSIX lets a system answer either for a lock held by another.
+                error if error.raw_os_error() == Some(libc::EACCES) => io::ErrorKind::WouldBlock.into(),
+                error => error,
+            }),
+        }
+    }
+}

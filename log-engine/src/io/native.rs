@@ -1,0 +1,214 @@
+//! The operating system's files.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::io::ReadWriteFlags;
+
+use super::backend::{Backend, BackendChoice, BackendReport};
+use super::threads::ThreadsQueue;
+use super::write::WriteQueue;
+use super::{DirEntry, Disk, DiskFile, FileHandle, FileKind, FileLock, Metadata, OpenMode, ShortWrite};
+
+/// The file system of this machine, with the backend that writes to it.
+#[derive(Debug)]
+pub struct NativeDisk {
+    backend: BackendReport,
+}
+
+impl NativeDisk {
+    /// Chooses the backend by asking the kernel, unless the choice is made already.
+    pub fn new(choice: BackendChoice) -> Self {
+        Self { backend: Backend::probe(choice) }
+    }
+}
+
+impl Disk for NativeDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<FileHandle> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => &mut options,
+            OpenMode::ReadWrite => options.write(true),
+            OpenMode::OpenOrCreate => options.write(true).create(true).truncate(false),
+            OpenMode::CreateNew => options.write(true).create_new(true),
+        };
+        let file = options.open(path)?;
+        Ok(Arc::new(NativeFile { file, path: path.to_owned() }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        fs::read_dir(dir)?
+            .map(|entry| {
+                let entry = entry?;
+                let kind = if fs::metadata(entry.path())
+                    .map_or_else(|_| entry.file_type().is_ok_and(|t| t.is_dir()), |m| m.is_dir())
+                {
+                    FileKind::Directory
+                } else {
+                    FileKind::File
+                };
+                Ok(DirEntry { path: entry.path(), kind })
+            })
+            .collect()
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        let facts = fs::metadata(path)?;
+        Ok(Metadata {
+            kind: if facts.is_dir() { FileKind::Directory } else { FileKind::File },
+            len: facts.len(),
+            modified_ms: facts.mtime() * 1000 + facts.mtime_nsec() / 1_000_000,
+        })
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<FileLock> {
+        FileLock::acquire(path)
+    }
+
+    fn write_queue(&self) -> io::Result<Box<dyn WriteQueue>> {
+        match self.backend.backend {
+            Backend::Uring | Backend::Threads | Backend::Sim => Ok(Box::new(ThreadsQueue)),
+        }
+    }
+
+    fn backend(&self) -> BackendReport {
+        self.backend.clone()
+    }
+}
+
+#[derive(Debug)]
+struct NativeFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl DiskFile for NativeFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        retry_interrupted(|| self.file.read_at(buf, position))
+    }
+
+    fn read_cached_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut parts = [IoSliceMut::new(buf)];
+        match retry_interrupted(|| {
+            Ok(rustix::io::preadv2(&self.file, &mut parts, position, ReadWriteFlags::NOWAIT)?)
+        }) {
+            // A file system without the flag cannot tell; the caller goes the way that may wait.
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            other => other,
+        }
+    }
+
+    fn write_vectored_all_at(&self, parts: &[IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
+        let total: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        let mut written = 0;
+        while written < total {
+            match retry_interrupted(|| self.write_some(parts, position, written)) {
+                Ok(0) => return Err(ShortWrite { written, error: io::ErrorKind::WriteZero.into() }),
+                Ok(n) => written += n as u64,
+                Err(error) => return Err(ShortWrite { written, error }),
+            }
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn start_writeback(&self, position: u64, len: u64) -> io::Result<()> {
+        let (Ok(position), Ok(len)) = (position.try_into(), len.try_into()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        // SAFETY: takes a descriptor that `self` keeps open and three integers; no memory is involved.
+        let result = unsafe {
+            libc::sync_file_range(self.file.as_raw_fd(), position, len, libc::SYNC_FILE_RANGE_WRITE)
+        };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.file.as_fd())
+    }
+}
+
+impl NativeFile {
+    /// One call of the kernel, behind the first `done` bytes of `parts`.
+    fn write_some(&self, parts: &[IoSlice<'_>], position: u64, done: u64) -> io::Result<usize> {
+        match parts {
+            [only] => self.file.write_at(&only[done as usize..], position + done),
+            _ if done == 0 => Ok(rustix::io::pwritev(&self.file, parts, position)?),
+            _ => {
+                let (index, inside) = locate(parts, done);
+                let mut rest = Vec::with_capacity(parts.len() - index);
+                rest.push(IoSlice::new(&parts[index][inside..]));
+                rest.extend(parts[index + 1..].iter().map(|part| IoSlice::new(part)));
+                Ok(rustix::io::pwritev(&self.file, &rest, position + done)?)
+            }
+        }
+    }
+}
+
+/// Which part the byte number `done` lies in, and where inside it.
+fn locate(parts: &[IoSlice<'_>], done: u64) -> (usize, usize) {
+    let mut before = 0;
+    for (index, part) in parts.iter().enumerate() {
+        let end = before + part.len() as u64;
+        if done < end {
+            return (index, (done - before) as usize);
+        }
+        before = end;
+    }
+    (parts.len(), 0)
+}
+
+/// A signal may interrupt a call before it did anything; more often than this it is no accident any more.
+const INTERRUPTIONS_MAX: usize = 1000;
+
+fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 0..INTERRUPTIONS_MAX {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+    call()
+}
