@@ -14,8 +14,10 @@
 mod backend;
 mod dir;
 mod file_lock;
+mod map;
 mod native;
 mod threads;
+pub mod transfer;
 mod write;
 
 use std::fmt;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 pub use backend::{Backend, BackendChoice, BackendReport};
 pub use dir::{atomic_replace, remove_dir_all};
 pub use file_lock::FileLock;
+pub use map::SealedMap;
 pub use native::NativeDisk;
 pub use write::{FileGroup, QueueCounts, Run, WriteGroup, WriteQueue, write_runs};
 
