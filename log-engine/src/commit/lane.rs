@@ -121,7 +121,7 @@ impl Lanes {
             }
             let led = self.take_lead(&self.os, &mut state);
             drop(state);
-            self.carry_out_os(led, &mut PageCacheOnly, true);
+            self.carry_out_os(led, true);
             let ended = Instant::now();
             state = self.os.lock();
             state.led = false;
@@ -134,9 +134,9 @@ impl Lanes {
     }
 
     /// Body of the `os` lane's thread: leads when it is asked to.
-    pub(super) fn run_os_lane(&self, mut queue: Box<dyn WriteQueue>) {
+    pub(super) fn run_os_lane(&self) {
         while let Some(led) = self.wait_for_group(&self.os, |state| state.handed_over || state.closed) {
-            self.carry_out_os(led, queue.as_mut(), false);
+            self.carry_out_os(led, false);
             let mut state = self.os.lock();
             state.led = false;
             state.handed_over = !state.waiting.is_empty();
@@ -185,7 +185,7 @@ impl Lanes {
     }
 
     /// Writes what belongs in the `os` lane and forwards what has to be durable, in this order.
-    fn carry_out_os(&self, (requests, guard): Led<'_>, queue: &mut dyn WriteQueue, inline: bool) {
+    fn carry_out_os(&self, (requests, guard): Led<'_>, inline: bool) {
         let forwarded = match requests {
             Requests::One(request) if !must_be_forwarded(&request) => {
                 self.carry_out_one(request, inline);
@@ -193,7 +193,7 @@ impl Lanes {
             }
             requests => {
                 let (forwarded, own): (Vec<_>, Vec<_>) = requests.into_vec().into_iter().partition(forward);
-                self.carry_out_group(Requests::Many(own), queue, LaneKind::Os, inline);
+                self.carry_out_group(Requests::Many(own), &mut PageCacheOnly, LaneKind::Os, inline);
                 forwarded
             }
         };

@@ -106,11 +106,8 @@ impl Committer {
     pub fn start(disk: &Arc<dyn Disk>, dir: &Path, limits: CommitLimits) -> io::Result<Self> {
         let lanes = Arc::new(Lanes::new(Arc::new(DirState::new(dir)), limits));
         let mut committer = Self { lanes, threads: Vec::with_capacity(2) };
-        for (name, run) in
-            [("commit-os", Lanes::run_os_lane as RunLane), ("commit-sync", Lanes::run_sync_lane as RunLane)]
-        {
-            committer.threads.push(start_lane(disk, &committer.lanes, name, run)?);
-        }
+        committer.threads.push(start_os_lane(Arc::clone(&committer.lanes))?);
+        committer.threads.push(start_sync_lane(Arc::clone(disk), Arc::clone(&committer.lanes))?);
         Ok(committer)
     }
 
@@ -167,31 +164,25 @@ impl Drop for Committer {
     }
 }
 
-type RunLane = fn(&Lanes, Box<dyn crate::io::WriteQueue>);
+fn start_os_lane(lanes: Arc<Lanes>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("commit-os".to_owned()).spawn(move || lanes.run_os_lane())
+}
 
-/// Starts one lane's thread, which makes its own queue: a ring belongs to the thread that made it.
-fn start_lane(
-    disk: &Arc<dyn Disk>,
-    lanes: &Arc<Lanes>,
-    name: &str,
-    run: RunLane,
-) -> io::Result<JoinHandle<()>> {
-    let (disk, lanes) = (Arc::clone(disk), Arc::clone(lanes));
+/// The thread makes its own queue, because a ring belongs to the thread that made it.
+fn start_sync_lane(disk: Arc<dyn Disk>, lanes: Arc<Lanes>) -> io::Result<JoinHandle<()>> {
     let (ready, made) = mpsc::channel();
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(move || match disk.write_queue() {
+    let run = move || match disk.write_queue() {
         Ok(queue) => {
             let _ = ready.send(Ok(()));
-            run(&lanes, queue);
+            lanes.run_sync_lane(queue);
         }
         Err(error) => {
             let _ = ready.send(Err(error));
         }
-    })?;
-    match made.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::other("the committer's thread ended before it began")),
-    }
+    };
+    let thread = thread::Builder::new().name("commit-sync".to_owned()).spawn(run)?;
+    made.recv().unwrap_or_else(|_| Err(io::Error::other("the committer's thread ended before it began")))?;
+    Ok(thread)
 }
 
 /// Totals since the start of a committer.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::uring;
+
 /// How groups of writes reach the disk.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Backend {
@@ -51,12 +53,14 @@ impl fmt::Display for BackendReport {
 }
 
 impl Backend {
-    /// Decides which backend runs.
+    /// Decides which backend runs by trying it out.
     pub fn probe(choice: BackendChoice) -> BackendReport {
-        let reason = match choice {
-            BackendChoice::Threads => "asked for by configuration",
-            BackendChoice::Auto | BackendChoice::Uring => "plain system calls",
-        };
-        BackendReport { backend: Self::Threads, reason: reason.to_owned() }
+        if choice == BackendChoice::Threads {
+            return BackendReport { backend: Self::Threads, reason: "asked for by configuration".to_owned() };
+        }
+        match uring::probe() {
+            Ok(reason) => BackendReport { backend: Self::Uring, reason },
+            Err(reason) => BackendReport { backend: Self::Threads, reason },
+        }
     }
 }

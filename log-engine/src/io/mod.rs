@@ -18,6 +18,7 @@ mod map;
 mod native;
 mod threads;
 pub mod transfer;
+mod uring;
 mod write;
 
 use std::fmt;
@@ -67,7 +68,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// `WouldBlock` when another process, or another engine in this one, holds it.
     fn lock(&self, path: &Path) -> io::Result<FileLock>;
 
-    /// A queue for one committer. Must be called on the thread that will use it: a ring belongs to its thread.
+    /// A queue for one committer. To be made on the thread that will use it: a ring belongs to its thread.
     fn write_queue(&self) -> io::Result<Box<dyn WriteQueue>>;
 
     /// Which backend runs, and why that one.
@@ -185,3 +186,6 @@ pub struct Metadata {
     /// Last change, milliseconds since 1970.
     pub modified_ms: i64,
 }
+
+#[cfg(test)]
+mod conformance;

@@ -11,6 +11,7 @@ use rustix::io::ReadWriteFlags;
 
 use super::backend::{Backend, BackendChoice, BackendReport};
 use super::threads::ThreadsQueue;
+use super::uring::UringQueue;
 use super::write::WriteQueue;
 use super::{DirEntry, Disk, DiskFile, FileHandle, FileKind, FileLock, Metadata, OpenMode, ShortWrite};
 
@@ -91,9 +92,14 @@ impl Disk for NativeDisk {
     }
 
     fn write_queue(&self) -> io::Result<Box<dyn WriteQueue>> {
-        match self.backend.backend {
-            Backend::Uring | Backend::Threads | Backend::Sim => Ok(Box::new(ThreadsQueue)),
+        if self.backend.backend != Backend::Uring {
+            return Ok(Box::new(ThreadsQueue));
         }
+        // Granted at the start and refused now, by a limit that others use up: plain calls do as well.
+        UringQueue::new().map(|queue| Box::new(queue) as Box<dyn WriteQueue>).or_else(|error| {
+            tracing::warn!("no ring for one more data directory, plain system calls instead: {error}");
+            Ok(Box::new(ThreadsQueue))
+        })
     }
 
     fn backend(&self) -> BackendReport {

@@ -11,7 +11,7 @@ pub(crate) const PARTS_MAX: usize = 1024;
 
 /// Carries out groups. One per committer thread; the buffers of a group stay owned by the queue until the kernel
 /// has finished with them, whatever becomes of those who wait for it.
-pub trait WriteQueue: Send {
+pub trait WriteQueue {
     /// Writes every run of every file and then, for files that ask for it, makes the bytes durable; returns once
     /// all of it has ended one way or the other, with the outcomes filled in. A file is flushed at most once, and
     /// only after all of its bytes were counted.
@@ -83,15 +83,19 @@ pub struct QueueCounts {
 /// not keep the others from being tried.
 pub fn write_runs(file: &mut FileGroup, counts: &mut QueueCounts) {
     for run in &mut file.runs {
-        counts.writes += 1;
-        run.outcome = match run.parts.as_slice() {
-            [only] => file.file.write_vectored_all_at(&[IoSlice::new(only)], run.position),
-            parts => {
-                let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-                file.file.write_vectored_all_at(&slices, run.position)
-            }
-        };
+        write_run(&file.file, run, counts);
     }
+}
+
+pub(super) fn write_run(file: &FileHandle, run: &mut Run, counts: &mut QueueCounts) {
+    counts.writes += 1;
+    run.outcome = match run.parts.as_slice() {
+        [only] => file.write_vectored_all_at(&[IoSlice::new(only)], run.position),
+        parts => {
+            let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+            file.write_vectored_all_at(&slices, run.position)
+        }
+    };
 }
 
 impl FileGroup {

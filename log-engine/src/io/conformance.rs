@@ -1,0 +1,206 @@
+//! The same script through every backend leaves the same bytes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::*;
+
+/// A small generator, so that a failing seed can be run again anywhere.
+pub(crate) struct Seeded(pub(crate) u64);
+
+impl Seeded {
+    pub(crate) fn next(&mut self) -> u64 {
+        // Xorshift64*, which never reaches zero from a seed that is not zero.
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        (self.next() >> 33) % bound
+    }
+}
+
+/// Groups of writes to up to ten files, small and large, contiguous and not, flushed and not, among creations,
+/// truncations, renames, removals and replacements.
+fn run_script(disk: &dyn Disk, root: &Path, seed: u64) {
+    let mut random = Seeded(seed);
+    let mut queue = disk.write_queue().unwrap();
+    let mut files: BTreeMap<PathBuf, FileHandle> = BTreeMap::new();
+    let mut created = 0;
+    disk.create_dir_all(&root.join("a/b")).unwrap();
+    for _ in 0..60 {
+        if files.len() < 3 || random.below(4) == 0 {
+            let path = root.join(format!("a/f{created}"));
+            files.insert(path.clone(), disk.open(&path, OpenMode::CreateNew).unwrap());
+            created += 1;
+        }
+        write_group(&mut *queue, &files, &mut random);
+        let victim = files.keys().nth(random.below(files.len() as u64) as usize).unwrap().clone();
+        match random.below(8) {
+            0 => {
+                files.remove(&victim);
+                disk.rename(&victim, &root.join("a/b").join(victim.file_name().unwrap())).unwrap();
+                disk.sync_dir(&root.join("a/b")).unwrap();
+            }
+            1 => {
+                files.remove(&victim);
+                disk.remove_file(&victim).unwrap();
+            }
+            2 => files[&victim].set_len(random.below(50_000)).unwrap(),
+            3 => atomic_replace(disk, &root.join("checkpoint"), &fill(&mut random, 100)).unwrap(),
+            4 => {
+                let kept = root.join("kept");
+                disk.create_dir_all(&kept.join("deep")).unwrap();
+                remove_dir_all(disk, &kept).unwrap();
+            }
+            _ => {}
+        }
+    }
+}
+
+fn write_group(queue: &mut dyn WriteQueue, files: &BTreeMap<PathBuf, FileHandle>, random: &mut Seeded) {
+    let mut group = WriteGroup::default();
+    for file in files.values() {
+        if random.below(3) == 0 {
+            continue;
+        }
+        let mut position = random.below(20_000);
+        let mut runs = Vec::new();
+        for _ in 0..=random.below(3) {
+            let parts: Vec<Bytes> = (0..=random.below(4))
+                .map(|_| {
+                    let len = if random.below(6) == 0 { 100_000 } else { 1 + random.below(3000) };
+                    Bytes::from(fill(random, len as usize))
+                })
+                .collect();
+            let run = Run { position, parts, outcome: Ok(()) };
+            position += run.len() + random.below(5000);
+            runs.push(run);
+        }
+        let sync = random.below(2) == 0;
+        group.files.push(FileGroup { file: FileHandle::clone(file), runs, sync, synced: None });
+    }
+    queue.execute(&mut group);
+    for file in &group.files {
+        assert!(file.runs.iter().all(|run| run.outcome.is_ok()));
+        assert_eq!(file.sync, matches!(file.synced, Some(Ok(()))));
+    }
+}
+
+fn fill(random: &mut Seeded, len: usize) -> Vec<u8> {
+    let start = random.next();
+    (0..len as u64).map(|i| (start.wrapping_add(i * 7) >> 3) as u8).collect()
+}
+
+/// Every path below `root` with its content, read through the disk itself.
+pub(crate) fn tree(disk: &dyn Disk, root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![root.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in disk.list(&dir).unwrap() {
+            let name = entry.path.strip_prefix(root).unwrap().to_owned();
+            if entry.kind == FileKind::Directory {
+                dirs.push(entry.path);
+                found.insert(name, None);
+            } else {
+                let file = disk.open(&entry.path, OpenMode::Read).unwrap();
+                let mut bytes = vec![0; file.len().unwrap() as usize];
+                file.read_exact_at(&mut bytes, 0).unwrap();
+                assert_eq!(disk.metadata(&entry.path).unwrap().len, bytes.len() as u64);
+                found.insert(name, Some(bytes));
+            }
+        }
+    }
+    found
+}
+
+const SEEDS: std::ops::Range<u64> = 1..6;
+
+fn native_tree(choice: BackendChoice, seed: u64) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = NativeDisk::new(choice);
+    run_script(&disk, dir.path(), seed);
+    tree(&disk, dir.path())
+}
+
+#[test]
+fn the_same_script_through_the_ring_and_through_plain_calls_leaves_the_same_directory() {
+    for seed in SEEDS {
+        let threads = native_tree(BackendChoice::Threads, seed);
+        assert!(
+            threads.values().flatten().map(Vec::len).sum::<usize>() > 100_000,
+            "the script writes something"
+        );
+        assert!(native_tree(BackendChoice::Uring, seed) == threads, "seed {seed}");
+    }
+}
+
+fn disks() -> Vec<(tempfile::TempDir, Box<dyn Disk>)> {
+    [BackendChoice::Threads, BackendChoice::Uring]
+        .map(|choice| (tempfile::tempdir().unwrap(), Box::new(NativeDisk::new(choice)) as Box<dyn Disk>))
+        .into()
+}
+
+#[test]
+fn each_way_of_opening_does_what_it_says() {
+    for (dir, disk) in disks() {
+        let path = dir.path().join("f");
+        let kind = |mode| disk.open(&path, mode).map(drop).map_err(|error| error.kind());
+        assert_eq!(kind(OpenMode::Read), Err(io::ErrorKind::NotFound));
+        assert_eq!(kind(OpenMode::ReadWrite), Err(io::ErrorKind::NotFound));
+        assert_eq!(disk.metadata(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(kind(OpenMode::CreateNew), Ok(()));
+        assert_eq!(kind(OpenMode::CreateNew), Err(io::ErrorKind::AlreadyExists));
+        disk.open(&path, OpenMode::ReadWrite).unwrap().write_all_at(b"abc", 0).unwrap();
+        assert_eq!(disk.open(&path, OpenMode::OpenOrCreate).unwrap().len().unwrap(), 3);
+        assert!(disk.open(&path, OpenMode::Read).unwrap().write_all_at(b"x", 0).is_err());
+    }
+}
+
+#[test]
+fn reads_end_at_the_end_of_the_file_and_holes_are_zeros() {
+    for (dir, disk) in disks() {
+        let file = disk.open(&dir.path().join("f"), OpenMode::CreateNew).unwrap();
+        file.write_all_at(b"end", 5).unwrap();
+        let mut buffer = [9; 16];
+        assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 8);
+        assert_eq!(&buffer[..8], b"\0\0\0\0\0end");
+        assert_eq!(file.read_at(&mut buffer, 8).unwrap(), 0);
+        assert_eq!(file.read_cached_at(&mut buffer, 6).unwrap(), 2);
+        assert_eq!(file.read_exact_at(&mut buffer, 0).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
+
+#[test]
+fn a_lock_is_held_by_one_and_freed_when_dropped() {
+    for (dir, disk) in disks() {
+        let path = dir.path().join(".lock");
+        let held = disk.lock(&path).unwrap();
+        assert_eq!(disk.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(held);
+        disk.lock(&path).unwrap();
+    }
+}
+
+#[test]
+fn what_is_removed_or_replaced_stays_readable_for_who_has_it_open() {
+    for (dir, disk) in disks() {
+        let path = dir.path().join("f");
+        atomic_replace(&*disk, &path, b"old").unwrap();
+        let old = disk.open(&path, OpenMode::Read).unwrap();
+        atomic_replace(&*disk, &path, b"new!").unwrap();
+        let new = disk.open(&path, OpenMode::Read).unwrap();
+        disk.remove_file(&path).unwrap();
+        let mut content = [0; 4];
+        assert_eq!(old.read_at(&mut content, 0).unwrap(), 3);
+        assert_eq!(&content[..3], b"old");
+        assert_eq!(new.read_at(&mut content, 0).unwrap(), 4);
+        assert_eq!(&content, b"new!");
+        assert!(disk.list(dir.path()).unwrap().is_empty());
+    }
+}
