@@ -1,1 +1,3 @@
 //! Tools that look inside Kafka's files.
+
+pub mod wire_gen;

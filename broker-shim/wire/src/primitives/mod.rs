@@ -1,0 +1,13 @@
+//! The building blocks of messages: reading, writing, ids, tagged fields, record bytes.
+
+mod reader;
+mod record_bytes;
+mod tagged;
+mod uuid;
+mod writer;
+
+pub use reader::Reader;
+pub use record_bytes::{RecordsRef, ResponseRecords};
+pub use tagged::{RawTaggedField, UnknownTaggedFields};
+pub use uuid::{Uuid, UuidError};
+pub use writer::{Encoded, Piece, RecordsSlot, Writer};
