@@ -1,0 +1,303 @@
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.NewPartitions;
+import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.apache.kafka.common.serialization.ByteArraySerializer;
+
+/**
+ * Kafka's Java clients under command of a test: one virtual machine for many commands.
+ *
+ * A command is a line of words on standard input, `NAME BOOTSTRAP TOPIC ...`; the answer is one line, `ok ...` or `failed ...`.
+ * Record number n of a topic has always the same key, value, header and timestamp, so whoever reads can tell what was written.
+ */
+public class Clients {
+    /** Timestamp of record 0: recent, or retention takes what was just written. */
+    private static final long T0 = System.currentTimeMillis() - 3_600_000;
+    private static final Duration PATIENCE = Duration.ofSeconds(60);
+
+    public static void main(String[] args) throws IOException {
+        var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String answer;
+            try {
+                answer = ("ok " + obey(line.split(" "))).trim();
+            } catch (Exception | AssertionError error) {
+                Throwable cause = error instanceof ExecutionException && error.getCause() != null ? error.getCause() : error;
+                answer = "failed " + cause.getClass().getSimpleName() + " " + cause.getMessage();
+            }
+            System.out.println(answer.replace('\n', ' '));
+            System.out.flush();
+        }
+    }
+
+    private static String obey(String[] w) throws Exception {
+        String bootstrap = w[1];
+        String topic = w.length > 2 ? w[2] : "";
+        switch (w[0]) {
+            case "create":
+                return create(bootstrap, topic, Integer.parseInt(w[3]), w.length > 4 ? w[4] : "");
+            case "delete":
+                return admin(bootstrap, admin -> admin.deleteTopics(List.of(topic)).all().get());
+            case "grow":
+                return admin(bootstrap,
+                    admin -> admin.createPartitions(Map.of(topic, NewPartitions.increaseTo(Integer.parseInt(w[3])))).all().get());
+            case "configure":
+                return configure(bootstrap, topic, w[3], w[4]);
+            case "configuration":
+                return configuration(bootstrap, topic, w[3]);
+            case "topics":
+                return topics(bootstrap);
+            case "produce":
+                return produce(bootstrap, partition(w), w[4], w[5].equals("idempotent"), Integer.parseInt(w[6]),
+                    Integer.parseInt(w[7]));
+            case "verify":
+                return verify(bootstrap, partition(w), Integer.parseInt(w[4]), w[5]);
+            case "offsets":
+                return offsets(bootstrap, partition(w));
+            case "at-time":
+                return atTime(bootstrap, partition(w), Long.parseLong(w[4]));
+            case "store":
+                return store(bootstrap, topic, Path.of(w[3]));
+            case "fetch":
+                return fetch(bootstrap, topic, Path.of(w[3]));
+            default:
+                throw new IllegalArgumentException("unknown command " + w[0]);
+        }
+    }
+
+    private static TopicPartition partition(String[] words) {
+        return new TopicPartition(words[2], Integer.parseInt(words[3]));
+    }
+
+    // ---- admin
+
+    private interface Action {
+        Object run(Admin admin) throws Exception;
+    }
+
+    private static String admin(String bootstrap, Action action) throws Exception {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrap))) {
+            Object answer = action.run(admin);
+            return answer == null ? "" : answer.toString();
+        }
+    }
+
+    private static String create(String bootstrap, String topic, int partitions, String configs) throws Exception {
+        Map<String, String> config = new HashMap<>();
+        for (String pair : configs.isEmpty() ? new String[0] : configs.split(",")) {
+            config.put(pair.substring(0, pair.indexOf('=')), pair.substring(pair.indexOf('=') + 1));
+        }
+        var request = new NewTopic(topic, partitions, (short) 1).configs(config);
+        return admin(bootstrap, admin -> admin.createTopics(List.of(request)).all().get());
+    }
+
+    private static String configure(String bootstrap, String topic, String key, String value) throws Exception {
+        var resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+        var operation = new AlterConfigOp(new ConfigEntry(key, value), AlterConfigOp.OpType.SET);
+        return admin(bootstrap, admin -> admin.incrementalAlterConfigs(Map.of(resource, List.of(operation))).all().get());
+    }
+
+    private static String configuration(String bootstrap, String topic, String key) throws Exception {
+        var resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
+        return admin(bootstrap, admin -> {
+            var entry = admin.describeConfigs(List.of(resource)).all().get().get(resource).get(key);
+            return entry.value() + " " + entry.source();
+        });
+    }
+
+    private static String topics(String bootstrap) throws Exception {
+        return admin(bootstrap, admin -> String.join(",", new java.util.TreeSet<>(admin.listTopics().names().get())));
+    }
+
+    // ---- producing
+
+    private static KafkaProducer<byte[], byte[]> producer(String bootstrap, Map<String, Object> more) {
+        Map<String, Object> config = new HashMap<>(more);
+        config.put("bootstrap.servers", bootstrap);
+        return new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer());
+    }
+
+    private static String produce(String bootstrap, TopicPartition to, String codec, boolean idempotent, int first, int count)
+            throws Exception {
+        Map<String, Object> config = Map.of("compression.type", codec, "enable.idempotence", idempotent,
+            "acks", idempotent ? "all" : "1", "linger.ms", 5);
+        try (var producer = producer(bootstrap, config)) {
+            List<Future<RecordMetadata>> answers = new ArrayList<>();
+            for (int n = first; n < first + count; n++) {
+                answers.add(producer.send(record(to, n)));
+                if (n % 50 == 0) {
+                    producer.flush();
+                }
+            }
+            long last = -1;
+            for (var answer : answers) {
+                last = answer.get().offset();
+            }
+            return "" + last;
+        }
+    }
+
+    private static ProducerRecord<byte[], byte[]> record(TopicPartition to, int n) {
+        var record = new ProducerRecord<>(to.topic(), to.partition(), T0 + n, key(n), value(n));
+        if (n % 5 == 0) {
+            record.headers().add("number", bytes("" + n)).add("null", null);
+        }
+        return record;
+    }
+
+    private static byte[] key(int n) {
+        return n % 7 == 0 ? null : bytes("key-" + n);
+    }
+
+    private static byte[] value(int n) {
+        if (n % 11 == 0) {
+            return null;
+        }
+        byte[] value = new byte[new Random(n).nextInt(400)];
+        // Half text that compresses, half noise that does not.
+        byte[] text = bytes("value " + n + " ");
+        for (int i = 0; i < value.length; i++) {
+            value[i] = text[i % text.length];
+        }
+        byte[] noise = new byte[value.length / 2];
+        new Random(-n).nextBytes(noise);
+        System.arraycopy(noise, 0, value, 0, noise.length);
+        return value;
+    }
+
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    // ---- consuming, without a group
+
+    private static KafkaConsumer<byte[], byte[]> consumer(String bootstrap, String isolation) {
+        return new KafkaConsumer<>(Map.of("bootstrap.servers", bootstrap, "isolation.level", "read_" + isolation,
+            // A wait for more at the end of a log is not what is tested.
+            "auto.offset.reset", "none", "fetch.max.wait.ms", 20), new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    private interface Visitor {
+        void visit(ConsumerRecord<byte[], byte[]> record) throws Exception;
+    }
+
+    private static long readAll(KafkaConsumer<byte[], byte[]> consumer, TopicPartition from, Visitor visitor) throws Exception {
+        consumer.assign(List.of(from));
+        long end = consumer.endOffsets(List.of(from), PATIENCE).get(from);
+        consumer.seek(from, consumer.beginningOffsets(List.of(from), PATIENCE).get(from));
+        long deadline = System.nanoTime() + PATIENCE.toNanos();
+        while (consumer.position(from) < end) {
+            check(System.nanoTime() < deadline, "no progress at " + consumer.position(from) + " of " + end);
+            for (var record : consumer.poll(Duration.ofMillis(500))) {
+                visitor.visit(record);
+                deadline = System.nanoTime() + PATIENCE.toNanos();
+            }
+        }
+        return end;
+    }
+
+    private static String verify(String bootstrap, TopicPartition from, int count, String isolation) throws Exception {
+        try (var consumer = consumer(bootstrap, isolation)) {
+            int[] next = {0};
+            readAll(consumer, from, record -> verifyRecord(record, next[0]++));
+            check(next[0] == count, "read " + next[0] + " records, not " + count);
+            // A jump into the middle, as a client does that resumes.
+            int middle = count / 2;
+            consumer.seek(from, middle);
+            for (int i = 0; i < 100 && count > 0; i++) {
+                var records = consumer.poll(Duration.ofMillis(500)).records(from);
+                if (!records.isEmpty()) {
+                    verifyRecord(records.get(0), middle);
+                    return "" + count;
+                }
+            }
+            check(count == 0, "nothing to read at " + middle);
+            return "0";
+        }
+    }
+
+    private static void verifyRecord(ConsumerRecord<byte[], byte[]> record, int n) {
+        check(record.offset() == n, "offset " + record.offset() + " where " + n + " belongs");
+        check(Arrays.equals(record.key(), key(n)), "key of " + n);
+        check(Arrays.equals(record.value(), value(n)), "value of " + n);
+        check(record.timestamp() == T0 + n, "timestamp of " + n + ": " + record.timestamp());
+        var number = record.headers().lastHeader("number");
+        check(n % 5 == 0 ? number != null && new String(number.value(), StandardCharsets.UTF_8).equals("" + n) : number == null,
+            "header of " + n);
+    }
+
+    private static String offsets(String bootstrap, TopicPartition of) {
+        try (var consumer = consumer(bootstrap, "uncommitted")) {
+            return consumer.beginningOffsets(List.of(of), PATIENCE).get(of) + " " + consumer.endOffsets(List.of(of), PATIENCE).get(of);
+        }
+    }
+
+    private static String atTime(String bootstrap, TopicPartition of, long number) {
+        try (var consumer = consumer(bootstrap, "uncommitted")) {
+            var found = consumer.offsetsForTimes(Map.of(of, T0 + number), PATIENCE).get(of);
+            return found == null ? "none" : found.offset() + " " + (found.timestamp() - T0) + " " + found.leaderEpoch().orElse(-1);
+        }
+    }
+
+    // ---- a file as records
+
+    private static String store(String bootstrap, String topic, Path file) throws Exception {
+        byte[] chunk = new byte[64 * 1024];
+        long sent = 0;
+        // Only the address is given: what a client does by itself is what is tested.
+        try (var producer = producer(bootstrap, Map.of()); InputStream in = Files.newInputStream(file)) {
+            Exception[] failure = {null};
+            for (int n = in.readNBytes(chunk, 0, chunk.length); n > 0; n = in.readNBytes(chunk, 0, chunk.length)) {
+                producer.send(new ProducerRecord<>(topic, 0, null, Arrays.copyOf(chunk, n)), (metadata, error) -> {
+                    if (error != null) {
+                        failure[0] = error;
+                    }
+                });
+                sent++;
+            }
+            producer.flush();
+            if (failure[0] != null) {
+                throw failure[0];
+            }
+        }
+        return "" + sent;
+    }
+
+    private static String fetch(String bootstrap, String topic, Path file) throws Exception {
+        try (var consumer = consumer(bootstrap, "uncommitted"); OutputStream out = Files.newOutputStream(file)) {
+            return "" + readAll(consumer, new TopicPartition(topic, 0), record -> out.write(record.value()));
+        }
+    }
+
+    private static void check(boolean holds, String otherwise) {
+        if (!holds) {
+            throw new AssertionError(otherwise);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Against the real thing: Apache Kafka's broker, tools and clients, kcat, librdkafka and franz-go.
+//!
+//! Where Java, Maven or a client is not installed the tests say `skipped: ...` and pass; `KLAMM_REQUIRE_INTEROP=1`
+//! turns that into a failure. A story about clients takes the address of a broker and is told twice: to Kafka itself,
+//! so that it asks for nothing that Kafka does not do, and to Klamm.
+
+mod clients;
+
+use klamm_tests::properties::Properties;
+use klamm_tests::{kafka, oracle};
+use tempfile::TempDir;
+
+/// A cluster id for directories that a test formats itself.
+const CLUSTER_ID: &str = "klammInteropAAAAAAAAAA";
+
+/// A directory for one broker, below a temporary one that vanishes with the test.
+struct Place {
+    root: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { root: tempfile::tempdir().expect("a temporary directory can be made") }
+    }
+
+    fn properties(&self) -> Properties {
+        Properties::new(&self.root.path().join("data"))
+    }
+}
+
+#[test]
+fn every_client_story_holds_on_kafka_itself() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    clients::all(oracle, kafka.bootstrap());
+    kafka.stop();
+}

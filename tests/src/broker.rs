@@ -1,0 +1,60 @@
+//! Klamm's broker as a child process, and what tests do with any running broker.
+
+use std::net::TcpStream;
+use std::process::Command;
+
+use crate::binaries;
+use crate::process::Process;
+use crate::properties::Properties;
+
+/// A broker that accepts connections; killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    bootstrap: String,
+}
+
+impl Running {
+    pub(crate) fn new(process: Process, bootstrap: String) -> Self {
+        Self { process, bootstrap }
+    }
+
+    /// `host:port` for clients.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// All it has printed so far.
+    pub fn output(&self) -> String {
+        self.process.output()
+    }
+
+    /// Stops it cleanly, by SIGTERM. Panics if it does not say that it ended well.
+    pub fn stop(self) {
+        let output = self.output();
+        let status = self.process.terminate();
+        // Java answers an obeyed SIGTERM with 128 + 15.
+        assert!(matches!(status.code(), Some(0 | 143)), "the broker stopped with {status}:\n{output}");
+    }
+
+    /// Kills it, as a crash would.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+}
+
+/// Starts `klamm --config server.properties` and waits until it accepts a connection.
+pub fn start(properties: &Properties) -> Running {
+    let mut command = Command::new(binaries::klamm());
+    command.arg("--config").arg(properties.write());
+    let output = properties.data().with_extension("klamm.out");
+    let mut process = Process::spawn(command, "klamm", &output);
+    let bootstrap = properties.bootstrap();
+    process.wait_until("a connection", |_| TcpStream::connect(&bootstrap).is_ok());
+    Running::new(process, bootstrap)
+}
