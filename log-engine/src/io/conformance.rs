@@ -6,29 +6,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::sim::{Seeded, SimDisk};
 use super::*;
-
-/// A small generator, so that a failing seed can be run again anywhere.
-pub(crate) struct Seeded(pub(crate) u64);
-
-impl Seeded {
-    pub(crate) fn next(&mut self) -> u64 {
-        // Xorshift64*, which never reaches zero from a seed that is not zero.
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        (self.next() >> 33) % bound
-    }
-}
 
 /// Groups of writes to up to ten files, small and large, contiguous and not, flushed and not, among creations,
 /// truncations, renames, removals and replacements.
 fn run_script(disk: &dyn Disk, root: &Path, seed: u64) {
-    let mut random = Seeded(seed);
+    let mut random = Seeded::new(seed);
     let mut queue = disk.write_queue().unwrap();
     let mut files: BTreeMap<PathBuf, FileHandle> = BTreeMap::new();
     let mut created = 0;
@@ -129,27 +113,35 @@ fn native_tree(choice: BackendChoice, seed: u64) -> BTreeMap<PathBuf, Option<Vec
 }
 
 #[test]
-fn the_same_script_through_the_ring_and_through_plain_calls_leaves_the_same_directory() {
+fn the_same_script_through_every_backend_leaves_the_same_directory() {
     for seed in SEEDS {
         let threads = native_tree(BackendChoice::Threads, seed);
         assert!(
             threads.values().flatten().map(Vec::len).sum::<usize>() > 100_000,
             "the script writes something"
         );
-        assert!(native_tree(BackendChoice::Uring, seed) == threads, "seed {seed}");
+        assert!(native_tree(BackendChoice::Uring, seed) == threads, "uring, seed {seed}");
+        let sim = SimDisk::new();
+        run_script(&sim, Path::new("/data"), seed);
+        assert!(tree(&sim, Path::new("/data")) == threads, "sim, seed {seed}");
     }
 }
 
-fn disks() -> Vec<(tempfile::TempDir, Box<dyn Disk>)> {
-    [BackendChoice::Threads, BackendChoice::Uring]
-        .map(|choice| (tempfile::tempdir().unwrap(), Box::new(NativeDisk::new(choice)) as Box<dyn Disk>))
-        .into()
+/// Every kind of disk, with a directory to work in; the guard removes what is on the real one.
+fn disks() -> Vec<(Box<dyn Disk>, PathBuf, Option<tempfile::TempDir>)> {
+    let native = [BackendChoice::Threads, BackendChoice::Uring].map(|choice| {
+        let dir = tempfile::tempdir().unwrap();
+        (Box::new(NativeDisk::new(choice)) as Box<dyn Disk>, dir.path().to_owned(), Some(dir))
+    });
+    let sim = SimDisk::new();
+    sim.create_dir_all(Path::new("/data")).unwrap();
+    native.into_iter().chain([(Box::new(sim) as Box<dyn Disk>, PathBuf::from("/data"), None)]).collect()
 }
 
 #[test]
 fn each_way_of_opening_does_what_it_says() {
-    for (dir, disk) in disks() {
-        let path = dir.path().join("f");
+    for (disk, dir, _guard) in disks() {
+        let path = dir.join("f");
         let kind = |mode| disk.open(&path, mode).map(drop).map_err(|error| error.kind());
         assert_eq!(kind(OpenMode::Read), Err(io::ErrorKind::NotFound));
         assert_eq!(kind(OpenMode::ReadWrite), Err(io::ErrorKind::NotFound));
@@ -164,8 +156,8 @@ fn each_way_of_opening_does_what_it_says() {
 
 #[test]
 fn reads_end_at_the_end_of_the_file_and_holes_are_zeros() {
-    for (dir, disk) in disks() {
-        let file = disk.open(&dir.path().join("f"), OpenMode::CreateNew).unwrap();
+    for (disk, dir, _guard) in disks() {
+        let file = disk.open(&dir.join("f"), OpenMode::CreateNew).unwrap();
         file.write_all_at(b"end", 5).unwrap();
         let mut buffer = [9; 16];
         assert_eq!(file.read_at(&mut buffer, 0).unwrap(), 8);
@@ -178,8 +170,8 @@ fn reads_end_at_the_end_of_the_file_and_holes_are_zeros() {
 
 #[test]
 fn a_lock_is_held_by_one_and_freed_when_dropped() {
-    for (dir, disk) in disks() {
-        let path = dir.path().join(".lock");
+    for (disk, dir, _guard) in disks() {
+        let path = dir.join(".lock");
         let held = disk.lock(&path).unwrap();
         assert_eq!(disk.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(held);
@@ -189,8 +181,8 @@ fn a_lock_is_held_by_one_and_freed_when_dropped() {
 
 #[test]
 fn what_is_removed_or_replaced_stays_readable_for_who_has_it_open() {
-    for (dir, disk) in disks() {
-        let path = dir.path().join("f");
+    for (disk, dir, _guard) in disks() {
+        let path = dir.join("f");
         atomic_replace(&*disk, &path, b"old").unwrap();
         let old = disk.open(&path, OpenMode::Read).unwrap();
         atomic_replace(&*disk, &path, b"new!").unwrap();
@@ -201,6 +193,6 @@ fn what_is_removed_or_replaced_stays_readable_for_who_has_it_open() {
         assert_eq!(&content[..3], b"old");
         assert_eq!(new.read_at(&mut content, 0).unwrap(), 4);
         assert_eq!(&content, b"new!");
-        assert!(disk.list(dir.path()).unwrap().is_empty());
+        assert!(disk.list(&dir).unwrap().is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The lock on a data directory's `.lock`.
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -11,11 +12,16 @@ use std::path::Path;
 /// two exclude each other, and ours also excludes a second engine in the same process.
 #[derive(Debug)]
 pub struct FileLock {
-    _held: Option<File>,
+    // Whose drop releases the lock: closing the descriptor does.
+    _held: Box<dyn fmt::Debug + Send + Sync>,
 }
 
 impl FileLock {
-    pub(crate) fn acquire(path: &Path) -> io::Result<Self> {
+    pub(super) fn held_by(held: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Self { _held: Box::new(held) }
+    }
+
+    pub(super) fn acquire(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let whole_file = libc::flock {
             l_type: libc::F_WRLCK as libc::c_short,
@@ -27,7 +33,7 @@ impl FileLock {
         // SAFETY: the descriptor is open in `file`, and the kernel only reads the struct during the call.
         let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const whole_file) };
         match result {
-            0 => Ok(Self { _held: Some(file) }),
+            0 => Ok(Self::held_by(file)),
             _ => Err(match io::Error::last_os_error() {
                 // POSIX lets a system answer either for a lock held by another.
                 error if error.raw_os_error() == Some(libc::EACCES) => io::ErrorKind::WouldBlock.into(),

@@ -16,6 +16,8 @@ mod dir;
 mod file_lock;
 mod map;
 mod native;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod threads;
 pub mod transfer;
 mod uring;
