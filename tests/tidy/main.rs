@@ -1,0 +1,80 @@
+//! Rules of the house that a machine can hold: who depends on whom, where `unsafe` may stand, words that must not be
+//! left behind, links that lead somewhere. CONTRIBUTING.md and ARCHITECTURE.md state them; this enforces them.
+//!
+//! Each rule is a function from text to findings, tested on a planted violation beside it, and applied to the tree here.
+
+mod dependencies;
+mod layers;
+mod links;
+mod size;
+mod tree;
+mod words;
+
+use tree::Tree;
+
+fn assert_none(rule: &str, findings: &[String]) {
+    assert!(findings.is_empty(), "{rule}:\n  {}", findings.join("\n  "));
+}
+
+#[test]
+fn packages_depend_on_each_other_in_one_direction() {
+    assert_none("direction of dependency", &dependencies::wrong_directions(&dependencies::metadata()));
+}
+
+#[test]
+fn the_engine_has_no_runtime_and_the_codec_does_no_io() {
+    assert_none(
+        "dependencies that a layer must not have",
+        &dependencies::out_of_place(&dependencies::metadata()),
+    );
+}
+
+#[test]
+fn every_dependency_has_its_line_of_reason() {
+    let tree = Tree::read();
+    let manifest = tree.text("Cargo.toml");
+    assert_none("dependencies without a reason", &dependencies::without_reason(manifest));
+}
+
+#[test]
+fn modules_of_the_engine_use_only_what_lies_below_them() {
+    let tree = Tree::read();
+    let findings: Vec<String> =
+        tree.rust().flat_map(|file| layers::violations(&file.path, &file.code())).collect();
+    assert_none("layers of log-engine", &findings);
+}
+
+#[test]
+fn unsafe_code_lives_under_io_of_the_engine() {
+    let tree = Tree::read();
+    let findings: Vec<String> =
+        tree.rust().flat_map(|file| layers::stray_unsafe(&file.path, &file.code())).collect();
+    assert_none("unsafe outside log-engine/src/io", &findings);
+}
+
+#[test]
+fn nothing_unfinished_or_of_one_machine_is_left_behind() {
+    let tree = Tree::read();
+    let findings: Vec<String> =
+        tree.files().flat_map(|file| words::left_behind(&file.path, &file.text)).collect();
+    assert_none("words left behind", &findings);
+}
+
+#[test]
+fn links_in_documents_lead_somewhere() {
+    let tree = Tree::read();
+    let findings: Vec<String> = tree
+        .files()
+        .filter(|file| file.path.ends_with(".md"))
+        .flat_map(|file| links::dead(&file.path, &file.text, |target| tree.has(target)))
+        .collect();
+    assert_none("links that lead nowhere", &findings);
+}
+
+#[test]
+fn the_largest_files_and_functions_are_reported() {
+    let tree = Tree::read();
+    let report = size::report(tree.rust().map(|file| (file.path.as_str(), file.code())));
+    println!("{report}");
+    assert!(report.lines().count() > 10, "the tree has files and functions to report");
+}
