@@ -4,4 +4,5 @@ pub mod batch;
 pub mod commit;
 pub mod io;
 pub mod limits;
+pub mod producer;
 pub mod types;

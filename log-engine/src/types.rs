@@ -116,13 +116,17 @@ impl Sequence {
     /// The sequence `n` records further on, over the wrap from 2^31 - 1 to 0.
     #[must_use]
     pub const fn plus(self, n: i32) -> Self {
-        if self.0 > i32::MAX - n { Self(n - (i32::MAX - self.0) - 1) } else { Self(self.0 + n) }
+        Self::wrapped(self.0 as i64 + n as i64)
     }
 
     /// The sequence `n` records before, over the wrap.
     #[must_use]
     pub const fn minus(self, n: i32) -> Self {
-        if self.0 < n { Self(i32::MAX - (n - self.0) + 1) } else { Self(self.0 - n) }
+        Self::wrapped(self.0 as i64 - n as i64)
+    }
+
+    const fn wrapped(raw: i64) -> Self {
+        Self(raw.rem_euclid(1 << 31) as i32)
     }
 }
 
