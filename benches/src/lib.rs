@@ -6,3 +6,5 @@
 pub mod bare;
 pub mod frames;
 pub mod process;
+pub mod report;
+pub mod subject;
