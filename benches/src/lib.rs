@@ -6,5 +6,7 @@
 pub mod bare;
 pub mod frames;
 pub mod process;
+pub mod raw_fetch;
 pub mod report;
+pub mod rows;
 pub mod subject;

@@ -1,0 +1,126 @@
+//! The rows of the table, one file a kind of load.
+
+mod consume;
+mod dump;
+mod produce;
+mod recovery;
+mod start;
+
+use std::io::{self, BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use clap::ValueEnum;
+use klamm_tests::oracle::{self, Oracle};
+use tempfile::TempDir;
+
+use crate::process;
+use crate::report::Row;
+use crate::subject::{Server, Subject};
+
+/// Which rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowKind {
+    /// Start to the first answer; idle memory.
+    Start,
+    /// 1 KB records from Java's perf client, the same frames replayed, the bare receive loop.
+    Produce,
+    /// The same with 100 B records.
+    ProduceSmall,
+    /// kcat and the raw fetch loop, the bare sendfile loop.
+    Consume,
+    /// Ready after kill -9.
+    Recovery,
+    /// kafka-dump-log.
+    Dump,
+}
+
+impl RowKind {
+    /// Every kind, in the order of the table.
+    pub fn all() -> &'static [RowKind] {
+        use RowKind::{Consume, Dump, Produce, ProduceSmall, Recovery, Start};
+        &[Start, Produce, ProduceSmall, Consume, Recovery, Dump]
+    }
+}
+
+/// What all rows share.
+#[derive(Debug)]
+pub struct Bench {
+    oracle: &'static Oracle,
+    repeat: usize,
+    megabytes: u64,
+    recovery_megabytes: u64,
+}
+
+impl Bench {
+    /// Finds Kafka; fails where it cannot run.
+    pub fn new(repeat: usize, megabytes: u64, recovery_megabytes: u64) -> io::Result<Self> {
+        let oracle = oracle::required().ok_or_else(|| io::Error::other("Apache Kafka needs Java 17 and Maven"))?;
+        Ok(Bench { oracle, repeat, megabytes, recovery_megabytes })
+    }
+
+    /// A directory on the disk that holds the build, not in memory.
+    fn directory(&self) -> io::Result<TempDir> {
+        tempfile::Builder::new().prefix("versus").tempdir_in(klamm_tests::binaries::cache_directory())
+    }
+
+    fn start(&self, subject: Subject, directory: &Path) -> io::Result<Server> {
+        let properties = subject.properties(directory);
+        subject.format(self.oracle, &properties);
+        subject.start(self.oracle, &properties)
+    }
+}
+
+/// Measures the rows of one kind.
+pub fn measure(kind: RowKind, bench: &Bench) -> io::Result<Vec<Row>> {
+    match kind {
+        RowKind::Start => start::measure(bench),
+        RowKind::Produce => produce::measure(bench, 1000),
+        RowKind::ProduceSmall => produce::measure(bench, 100),
+        RowKind::Consume => consume::measure(bench),
+        RowKind::Recovery => recovery::measure(bench),
+        RowKind::Dump => dump::measure(bench),
+    }
+}
+
+fn column(row: &mut Row, subject: Subject) -> &mut Vec<f64> {
+    match subject {
+        Subject::Kafka => &mut row.kafka,
+        Subject::Klamm => &mut row.klamm,
+    }
+}
+
+/// A bare loop that listens, as a process of its own.
+struct BareServer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl BareServer {
+    fn start(arguments: &[&str]) -> io::Result<Self> {
+        let mut child = Command::new(bare_program()?).args(arguments).stdout(Stdio::piped()).spawn()?;
+        let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let mut port = String::new();
+        BufReader::new(output).read_line(&mut port)?;
+        let port: u16 = port.trim().parse().map_err(io::Error::other)?;
+        Ok(BareServer { child, address: SocketAddr::from(([127, 0, 0, 1], port)) })
+    }
+
+    fn cpu_seconds(&self) -> f64 {
+        process::cpu_seconds(self.child.id()).unwrap_or(f64::NAN)
+    }
+}
+
+impl Drop for BareServer {
+    fn drop(&mut self) {
+        // It ends by itself when its connection does; kill what a failed run has left.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `bare` lies beside this program: cargo builds both.
+fn bare_program() -> io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("bare"))
+}

@@ -1,0 +1,127 @@
+//! Producing to one partition: Java's perf client, and the frames it sent, replayed.
+//!
+//! The Java client is the bottleneck of its own row; what the broker costs shows in its CPU time. The replay takes
+//! the client out: the same frames, at the pace of the client and as fast as the server answers, to Klamm and to the
+//! bare loop.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Command;
+
+use klamm_tests::process::run;
+
+use super::{BareServer, Bench, column};
+use crate::frames::{self, Recorder, Recording};
+use crate::report::Row;
+use crate::subject::{Server, Subject};
+
+/// Frames that Java's producer leaves unanswered.
+const WINDOW: usize = 5;
+/// What the Java client reaches on this kind of machine: the pace of the paced replay.
+const PACE: u64 = 140_000_000;
+/// Kept of the recording; replayed in rounds.
+const RECORDED_MAX: u64 = 256_000_000;
+
+pub(super) fn measure(bench: &Bench, record_size: u64) -> io::Result<Vec<Row>> {
+    let name = |what: &str| Row::new(format!("produce {record_size} B, 1 partition, acks=1: {what}"));
+    let mut rate = name("Java perf client, MB/s");
+    let mut latency = name("Java perf client, p99 ms");
+    let mut cpu = name("Java perf client, broker CPU s per GB");
+    let mut memory = name("peak resident memory, MB");
+    let mut paced = name("frames replayed at the client's pace, CPU s per GB");
+    let mut full = name("frames replayed at full speed, CPU s per GB");
+    let mut full_rate = name("frames replayed at full speed, MB/s");
+    let bytes = bench.megabytes * 1_000_000;
+    for _ in 0..bench.repeat {
+        for subject in Subject::ALL {
+            let directory = bench.directory()?;
+            let server = bench.start(subject, directory.path())?;
+            let before = server.cpu_seconds();
+            let perf = java_perf(bench, server.address(), bytes / record_size, record_size)?;
+            column(&mut rate, subject).push(perf.megabytes_per_second);
+            column(&mut latency, subject).push(perf.p99_ms);
+            column(&mut cpu, subject).push((server.cpu_seconds() - before) / gigabytes(bytes));
+            column(&mut memory, subject).push(server.memory_mb("VmHWM"));
+        }
+        let directory = bench.directory()?;
+        let (server, recording) = record(bench, directory.path(), record_size)?;
+        let rounds = usize::try_from(bytes / recording.bytes().max(1)).unwrap_or(1).max(1);
+        for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
+            let before = server.cpu_seconds();
+            let replayed = frames::replay(server.address(), &recording, rounds, WINDOW, pace)?;
+            row.klamm.push((server.cpu_seconds() - before) / gigabytes(replayed.bytes));
+            if pace == 0 {
+                full_rate.klamm.push(replayed.bytes as f64 / 1e6 / replayed.elapsed.as_secs_f64());
+            }
+        }
+        drop(server);
+        for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
+            let file = directory.path().join("bare");
+            let bare = BareServer::start(&["receive", &file.to_string_lossy(), "1"])?;
+            let replayed = frames::replay(bare.address, &recording, rounds, WINDOW, pace)?;
+            row.limit.push(bare.cpu_seconds() / gigabytes(replayed.bytes));
+            if pace == 0 {
+                full_rate.limit.push(replayed.bytes as f64 / 1e6 / replayed.elapsed.as_secs_f64());
+            }
+        }
+    }
+    Ok(vec![rate, latency, cpu, memory, paced, full, full_rate])
+}
+
+fn gigabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e9
+}
+
+/// Klamm with a recording of what the Java client sends to it, made through a proxy that stands in its metadata.
+fn record(bench: &Bench, directory: &Path, record_size: u64) -> io::Result<(Server, Recording)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let proxy = listener.local_addr()?;
+    let subject = Subject::Klamm;
+    let properties = subject.properties(directory).with("advertised.listeners", format!("PLAINTEXT://{proxy}"));
+    let server = subject.start(bench.oracle, &properties)?;
+    let recorder = Recorder::start(listener, server.address(), RECORDED_MAX)?;
+    java_perf(bench, recorder.address(), RECORDED_MAX / record_size, record_size)?;
+    let recording = recorder.recording();
+    if recording.is_empty() {
+        return Err(io::Error::other("the client sent nothing through the recorder"));
+    }
+    Ok((server, recording))
+}
+
+struct Perf {
+    megabytes_per_second: f64,
+    p99_ms: f64,
+}
+
+pub(super) fn java_perf(bench: &Bench, broker: SocketAddr, records: u64, record_size: u64) -> io::Result<Perf> {
+    let mut client: Command = bench.oracle.java_as_shipped("org.apache.kafka.tools.ProducerPerformance");
+    client.args(["--topic", "perf", "--throughput", "-1"]);
+    client.args(["--num-records", &records.to_string(), "--record-size", &record_size.to_string()]);
+    client.args(["--bootstrap-server", &broker.to_string()]);
+    client.args(["--command-property", "acks=1", "--command-property", "enable.idempotence=false"]);
+    let text = run(&mut client, b"");
+    let summary = text.lines().rfind(|line| line.contains("99th")).unwrap_or_default();
+    parse_summary(summary).ok_or_else(|| io::Error::other(format!("perf client said: {text}")))
+}
+
+/// `N records sent, R records/sec (M MB/sec), A ms avg latency, X ms max latency, ... T ms 99th, ...`; its MB are MiB.
+fn parse_summary(line: &str) -> Option<Perf> {
+    let megabytes: f64 = line.split_once('(')?.1.split_once(' ')?.0.parse().ok()?;
+    let p99 = line.split(", ").find(|part| part.contains("99th"))?.split(' ').next()?.parse().ok()?;
+    Some(Perf { megabytes_per_second: megabytes * 1.048_576, p99_ms: p99 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_the_perf_client_is_read() {
+        let line = "100 records sent, 5000.0 records/sec (10.00 MB/sec), 3.5 ms avg latency, 90.0 ms max latency, \
+                    2 ms 50th, 8 ms 95th, 12 ms 99th, 80 ms 99.9th.";
+        let perf = parse_summary(line).expect("the line is a summary");
+        assert!((perf.megabytes_per_second - 10.48576).abs() < 1e-9);
+        assert_eq!(perf.p99_ms, 12.0);
+    }
+}
