@@ -7,10 +7,9 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use wire::ApiKey;
 use wire::frame::encode_request;
 use wire::header::ResponseHeader;
-use wire::ApiKey;
-use wire::message::Decode;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use wire::messages::{FetchRequest, FetchResponse};
 use wire::primitives::{Reader, ResponseRecords};

@@ -75,6 +75,17 @@ impl Oracle {
         command
     }
 
+    /// The same as Kafka's own scripts run it, for measuring: 1 GiB heap, G1, every compiler.
+    pub fn java_as_shipped(&self, class: &str) -> Command {
+        let mut command = Command::new("java");
+        command
+            .args(["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-cp"])
+            .arg(format!("{}/*", self.jars.display()))
+            .arg(format!("-Dlog4j2.configurationFile={}", sources().join("log4j2.properties").display()))
+            .arg(class);
+        command
+    }
+
     /// Kafka's dump of many files in one virtual machine: for each request its exit code.
     ///
     /// Standard output of the tool goes to the file that the request names, standard error beside it with `.stderr`.

@@ -38,7 +38,8 @@ pub(super) fn measure(bench: &Bench) -> io::Result<Vec<Row>> {
         if subject == Subject::Klamm {
             let segment = server.data().join("perf-0/00000000000000000000.log");
             for _ in 0..bench.repeat {
-                let bare = BareServer::start(&["send", &segment.to_string_lossy(), &SLICE_BYTES.to_string()])?;
+                let bare =
+                    BareServer::start(&["send", &segment.to_string_lossy(), &SLICE_BYTES.to_string()])?;
                 let fetched = raw_fetch::fetch_bare(bare.address)?;
                 let gigabytes = fetched.bytes as f64 / 1e9;
                 raw_rate.limit.push(gigabytes * 1e3 / fetched.elapsed.as_secs_f64());

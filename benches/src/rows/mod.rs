@@ -56,7 +56,8 @@ pub struct Bench {
 impl Bench {
     /// Finds Kafka; fails where it cannot run.
     pub fn new(repeat: usize, megabytes: u64, recovery_megabytes: u64) -> io::Result<Self> {
-        let oracle = oracle::required().ok_or_else(|| io::Error::other("Apache Kafka needs Java 17 and Maven"))?;
+        let oracle =
+            oracle::required().ok_or_else(|| io::Error::other("Apache Kafka needs Java 17 and Maven"))?;
         Ok(Bench { oracle, repeat, megabytes, recovery_megabytes })
     }
 

@@ -78,7 +78,8 @@ fn record(bench: &Bench, directory: &Path, record_size: u64) -> io::Result<(Serv
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let proxy = listener.local_addr()?;
     let subject = Subject::Klamm;
-    let properties = subject.properties(directory).with("advertised.listeners", format!("PLAINTEXT://{proxy}"));
+    let properties =
+        subject.properties(directory).with("advertised.listeners", format!("PLAINTEXT://{proxy}"));
     let server = subject.start(bench.oracle, &properties)?;
     let recorder = Recorder::start(listener, server.address(), RECORDED_MAX)?;
     java_perf(bench, recorder.address(), RECORDED_MAX / record_size, record_size)?;
@@ -89,12 +90,17 @@ fn record(bench: &Bench, directory: &Path, record_size: u64) -> io::Result<(Serv
     Ok((server, recording))
 }
 
-struct Perf {
+pub(super) struct Perf {
     megabytes_per_second: f64,
     p99_ms: f64,
 }
 
-pub(super) fn java_perf(bench: &Bench, broker: SocketAddr, records: u64, record_size: u64) -> io::Result<Perf> {
+pub(super) fn java_perf(
+    bench: &Bench,
+    broker: SocketAddr,
+    records: u64,
+    record_size: u64,
+) -> io::Result<Perf> {
     let mut client: Command = bench.oracle.java_as_shipped("org.apache.kafka.tools.ProducerPerformance");
     client.args(["--topic", "perf", "--throughput", "-1"]);
     client.args(["--num-records", &records.to_string(), "--record-size", &record_size.to_string()]);
