@@ -100,6 +100,7 @@ fn read_field(message: &Message, field: &Field) -> String {
             let read = read_value(message, field, element, &flexible);
             format!("r.nullable_array({flexible}, {element_size_min}, |r| {read})")
         }
+        _ if field.tag.is_some() => format!("r.nullable_tagged_struct(|r| {value})"),
         _ => format!("r.nullable_struct(|r| {value})"),
     };
     match Condition::of(field.nullable, within) {

@@ -110,18 +110,20 @@ fn write_field(message: &Message, field: &Field, name: &str) -> String {
     let nullable = Condition::of(field.nullable, within);
     let null = match field.kind {
         Type::String => format!("w.null_string({flexible})"),
+        Type::Struct(_) if field.tag.is_some() => "w.uvarint(0)".to_owned(),
         Type::Struct(_) => "w.i8(-1)".to_owned(),
         _ => format!("w.null_sequence({flexible})"),
     };
     let refuse = format!("return Err(EncodeError::Null {{ field: {:?} }})", field.name);
+    let marker = if field.tag.is_some() { "w.uvarint(1);" } else { "w.i8(1);" };
     let marker = match (&field.kind, &nullable) {
-        (Type::Struct(_), Condition::Always) => "w.i8(1); ".to_owned(),
-        (Type::Struct(_), Condition::When(condition)) => format!("if {condition} {{ w.i8(1); }} "),
+        (Type::Struct(_), Condition::Always) => marker.to_owned(),
+        (Type::Struct(_), Condition::When(condition)) => format!("if {condition} {{ {marker} }}"),
         _ => String::new(),
     };
     let write = write_value(message, &field.kind, &flexible, "value", false);
     format!(
-        "match &self.{name} {{ Some(value) => {{ {marker}{write} }} None => {{ {}; }} }}",
+        "match &self.{name} {{ Some(value) => {{ {marker} {write} }} None => {{ {}; }} }}",
         nullable.choose(&null, &refuse)
     )
 }

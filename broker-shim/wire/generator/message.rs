@@ -1,7 +1,7 @@
 //! One message: its module with a struct for itself and for each struct inside it.
 
 use super::model::{Field, Kind, Message, Struct, Versions};
-use super::{decode, encode, names, value};
+use super::{decode, encode, json, names, value};
 
 /// The module of `message`, and its re-export.
 pub(super) fn expand(message: &Message) -> Result<String, String> {
@@ -110,6 +110,9 @@ fn codec_impl(message: &Message, found: &Struct) -> Result<String, String> {
     code += &decode::method(message, found)?;
     code += gate(Kind::Request);
     code += &encode::method(message, found)?;
+    if message.kind == Kind::Other {
+        code += &json::method(message, found)?;
+    }
     Ok(code + "}\n")
 }
 
@@ -121,8 +124,9 @@ fn traits(message: &Message) -> String {
     let (anonymous, named) = (names::anonymous_type(message), names::struct_type(message, &message.name));
     let client_only = "#[cfg(feature = \"client\")]\n";
     let gate = |kind| if message.kind == kind { client_only } else { "" };
+    let json = if message.kind == Kind::Other { json_trait(&anonymous) } else { String::new() };
     format!(
-        "impl Message for {anonymous} {{\n    \
+        "{json}impl Message for {anonymous} {{\n    \
              const NAME: &'static str = {name:?};\n    \
              const VERSIONS: Versions = Versions::new({first}, {last});\n    \
              const FLEXIBLE_FROM: Option<i16> = {flexible_from};\n}}\n\
@@ -135,5 +139,12 @@ fn traits(message: &Message) -> String {
         name = message.name,
         decode_gate = gate(Kind::Response),
         encode_gate = gate(Kind::Request),
+    )
+}
+
+fn json_trait(message: &str) -> String {
+    format!(
+        "#[cfg(feature = \"json\")]\nimpl ToJson for {message} {{\n    \
+         fn write_json(&self, out: &mut JsonText, version: i16) {{\n        self.write_json(out, version);\n    }}\n}}\n"
     )
 }

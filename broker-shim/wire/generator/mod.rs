@@ -3,6 +3,7 @@
 mod condition;
 mod decode;
 mod encode;
+mod json;
 mod message;
 mod model;
 mod names;

@@ -10,6 +10,12 @@ pub(super) fn field(name: &str) -> String {
     if KEYWORDS.contains(&name.as_str()) { format!("r#{name}") } else { name }
 }
 
+/// The field in Kafka's JSON: `TopicId` is `topicId`.
+pub(super) fn json(name: &str) -> String {
+    let (first, rest) = name.split_at(1);
+    first.to_ascii_lowercase() + rest
+}
+
 /// The module of a message.
 pub(super) fn module(message: &str) -> String {
     snake_case(message)

@@ -129,6 +129,19 @@ pub(super) fn metadata_enum(messages: &[Message]) -> String {
         let key = message.key.unwrap_or(-1);
         code += &format!("            Self::{}(_) => {key},\n", api_name(message, "Record"));
     }
+    code += "        }\n    }\n    /// Kafka's name of the type.\n    pub fn type_name(&self) -> &'static str {\n        match self {\n";
+    for message in &messages {
+        let name = names::module(&message.name).to_ascii_uppercase();
+        code += &format!("            Self::{}(_) => {name:?},\n", api_name(message, "Record"));
+    }
+    code += "        }\n    }\n    #[cfg(feature = \"json\")]\n    /// The record in Kafka's JSON.\n    \
+             pub fn to_json(&self, version: i16) -> String {\n        match self {\n";
+    for message in &messages {
+        code += &format!(
+            "            Self::{}(record) => record.to_json(version),\n",
+            api_name(message, "Record")
+        );
+    }
     code += "        }\n    }\n    /// The versions that the record has.\n    \
              pub fn versions(&self) -> Versions {\n        match self {\n";
     for message in &messages {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+#[cfg(feature = "json")]
+use crate::json::{JsonText, ToJson};
 use crate::message::*;
 use crate::primitives::{Reader, UnknownTaggedFields, Writer};
 use crate::{ApiKey, ErrorCode};

@@ -11,7 +11,8 @@
 //! counts and lengths for what they are, claims of a stranger, and runs under a budget of bytes
 //! ([`primitives::Reader`]).
 //!
-//! A broker decodes requests and encodes responses. The other direction is behind the feature `client`.
+//! A broker decodes requests and encodes responses. The other direction is behind the feature `client`, and
+//! Kafka's JSON form of internal records behind the feature `json`.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,8 @@ mod api_key;
 mod error_code;
 pub mod frame;
 pub mod header;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod message;
 pub mod messages;
 pub mod primitives;

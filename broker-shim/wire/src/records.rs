@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+#[cfg(feature = "json")]
+use crate::json::{JsonText, ToJson};
 use crate::message::*;
 use crate::primitives::{Reader, UnknownTaggedFields, Uuid, Writer};
 

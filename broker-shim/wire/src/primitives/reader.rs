@@ -259,6 +259,15 @@ impl<'a> Reader<'a> {
         if self.i8()? < 0 { Ok(None) } else { read(self).map(Some) }
     }
 
+    /// A struct or null in a tagged field, where Kafka writes a variable-length 0 for null.
+    #[inline]
+    pub fn nullable_tagged_struct<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        if self.uvarint()? == 0 { Ok(None) } else { read(self).map(Some) }
+    }
+
     /// Takes from the budget what is about to be allocated.
     #[inline]
     pub(super) fn charge(&mut self, needed: usize) -> Result<(), DecodeError> {
