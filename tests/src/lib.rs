@@ -7,6 +7,7 @@
 
 pub mod binaries;
 pub mod broker;
+pub mod client;
 pub mod corpus;
 pub mod java_clients;
 pub mod kafka;
