@@ -142,7 +142,11 @@ impl<'a> LegacyView<'a> {
         }
         let body = self.value.ok_or(LegacyError::NoValue)?;
         let mut unfolded = Vec::new();
-        if let Some(decompressor) = Decompressor::new(codec, body, cap)? {
+        let decompressor = match (codec, self.magic()) {
+            (CompressionType::Lz4, 0) => Some(Decompressor::lz4_of_format_0(body, cap)?),
+            _ => Decompressor::new(codec, body, cap)?,
+        };
+        if let Some(decompressor) = decompressor {
             unfold(decompressor, &mut unfolded)?;
         }
         let shift = self.inner_offset_shift(&unfolded)?;

@@ -209,6 +209,14 @@ impl<'a> Decompressor<'a> {
         Ok(Some(Self { stream, codec, cap: cap.0, left: cap.0 }))
     }
 
+    /// Opens the lz4 value of a message of format 0, which differs in the checksum of its header.
+    pub(super) fn lz4_of_format_0(body: &'a [u8], cap: DecompressionCap) -> Result<Self, DecompressError> {
+        let codec = CompressionType::Lz4;
+        let reader =
+            lz4::Reader::of_format_0(body).map_err(|source| DecompressError::Corrupt { codec, source })?;
+        Ok(Self { stream: Stream::Lz4(reader), codec, cap: cap.0, left: cap.0 })
+    }
+
     /// Unfolds the next bytes into `out`, which is not empty; 0 at the end.
     pub(super) fn read(&mut self, out: &mut [u8]) -> Result<usize, DecompressError> {
         let read = match &mut self.stream {
