@@ -1,3 +1,4 @@
 //! Tools that look inside Kafka's files.
 
+pub mod dump;
 pub mod wire_gen;
