@@ -1,4 +1,7 @@
-//! The codec against Kafka's own bytes, against another codec, and against bytes of a stranger.
+//! The codec against Kafka's own bytes, against another codec.
 
+mod api_versions;
+mod budget;
 mod kafka_bytes;
+mod other_codec;
 mod samples;
