@@ -5,6 +5,7 @@
 //! so that it asks for nothing that Kafka does not do, and to Klamm.
 
 mod clients;
+mod schemas;
 
 use klamm_tests::properties::Properties;
 use klamm_tests::{kafka, oracle};

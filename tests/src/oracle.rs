@@ -57,6 +57,11 @@ impl Oracle {
         Some(Self { jars, classes })
     }
 
+    /// The directory of Kafka's jars.
+    pub fn jars(&self) -> &Path {
+        &self.jars
+    }
+
     /// `java` running `class` with the jars and our programs on its classpath; small, and quick to start.
     pub fn java(&self, class: &str) -> Command {
         self.java_with(&["-Xmx256m"], class)
