@@ -179,7 +179,15 @@ impl BatchBuilder {
         headers: RecordHeaders<'_>,
     ) -> Result<(), BuildError> {
         let offset = if self.record_count == 0 { self.base_offset } else { self.last_offset.next() };
-        self.add(offset, timestamp, key, value, (headers.len(), headers.as_bytes()))
+        let mut encoded = std::mem::take(&mut self.headers);
+        encoded.clear();
+        let count = headers.len();
+        for header in headers {
+            record::encode_header(&mut encoded, header.key, header.value);
+        }
+        let added = self.add(offset, timestamp, key, value, (count, &encoded));
+        self.headers = encoded;
+        added
     }
 
     fn add(

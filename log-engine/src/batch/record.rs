@@ -123,11 +123,6 @@ impl<'r> RecordHeaders<'r> {
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
-
-    /// The headers as they lie in the record, without their count.
-    pub(super) fn as_bytes(&self) -> &'r [u8] {
-        self.rest
-    }
 }
 
 impl<'r> Iterator for RecordHeaders<'r> {

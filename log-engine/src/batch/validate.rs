@@ -160,6 +160,7 @@ pub struct ValidBatches {
     batches: Vec<BatchSummary>,
     valid_bytes: usize,
     rewritten: Option<Vec<u8>>,
+    was_rewritten: bool,
     stamp: Stamp,
 }
 
@@ -189,6 +190,12 @@ impl ValidBatches {
     #[must_use]
     pub fn take_rewritten(&mut self) -> Option<Vec<u8>> {
         self.rewritten.take()
+    }
+
+    /// Whether the batch had to be built anew, and [`Self::take_rewritten`] has, or had, the bytes.
+    #[must_use]
+    pub fn was_rewritten(&self) -> bool {
+        self.was_rewritten
     }
 
     /// The broker's time, where the topic's timestamps are the broker's.
@@ -441,7 +448,7 @@ impl RecordProblem {
     pub fn message(&self, partition: &TopicPartition) -> String {
         match self.rule {
             RecordProblemRule::NoKey => {
-                format!("Compacted topic cannot accept message without key in topic partition {partition}.")
+                format!("Compacted topic cannot accept message without key in topic partition {partition}")
             }
             RecordProblemRule::TimestampOutOfRange { timestamp, offset, earliest, latest } => format!(
                 "Timestamp {timestamp} of message with offset {offset} is out of range. \
@@ -500,7 +507,8 @@ fn validate_for_leader(
     };
     check_fits_segment(summary.size_in_bytes, rules)?;
     let stamp = Stamp::Leader(rules.timestamp_type, now);
-    Ok(ValidBatches { batches: vec![summary], valid_bytes: batch.size_in_bytes(), rewritten, stamp })
+    let (valid_bytes, was_rewritten) = (batch.size_in_bytes(), rewritten.is_some());
+    Ok(ValidBatches { batches: vec![summary], valid_bytes, rewritten, was_rewritten, stamp })
 }
 
 /// The one v2 batch at the start of `bytes`. A piece of another may follow it: Kafka's reader sees only whole ones.
@@ -759,7 +767,8 @@ fn validate_with_offsets(bytes: &[u8], rules: &ValidationRules) -> Result<ValidB
         return Err(Violation::NoBatch);
     }
     check_fits_segment(position, rules)?;
-    Ok(ValidBatches { batches, valid_bytes: position, rewritten: None, stamp: Stamp::Nothing })
+    let stamp = Stamp::Nothing;
+    Ok(ValidBatches { batches, valid_bytes: position, rewritten: None, was_rewritten: false, stamp })
 }
 
 const _: () = assert!(HEADER_LEN > Prefix::LEN);
