@@ -12,5 +12,6 @@ pub mod corpus;
 pub mod java_clients;
 pub mod kafka;
 pub mod oracle;
+pub mod planted;
 pub mod process;
 pub mod properties;
