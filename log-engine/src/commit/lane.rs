@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -135,22 +136,25 @@ impl Lanes {
 
     /// Body of the `os` lane's thread: leads when it is asked to.
     pub(super) fn run_os_lane(&self) {
-        while let Some(led) = self.wait_for_group(&self.os, |state| state.handed_over || state.closed) {
-            self.carry_out_os(led, false);
-            let mut state = self.os.lock();
-            state.led = false;
-            state.handed_over = !state.waiting.is_empty();
-        }
+        until_no_panic(|| {
+            while let Some(led) = self.wait_for_group(&self.os, |state| state.handed_over || state.closed) {
+                self.carry_out_os(led, false);
+                let mut state = self.os.lock();
+                state.led = false;
+                state.handed_over = !state.waiting.is_empty();
+            }
+        });
     }
 
     /// Body of the `sync` lane's thread: whatever waits when a flush ends shares the next one.
     pub(super) fn run_sync_lane(&self, mut queue: Box<dyn WriteQueue>) {
-        while let Some(led) = self.wait_for_group(&self.sync, |_| true) {
-            let (requests, guard) = led;
-            self.carry_out_group(requests, queue.as_mut(), LaneKind::Sync, false);
-            guard.disarm();
-            self.sync.lock().led = false;
-        }
+        until_no_panic(|| {
+            while let Some((requests, guard)) = self.wait_for_group(&self.sync, |_| true) {
+                self.carry_out_group(requests, queue.as_mut(), LaneKind::Sync, false);
+                guard.disarm();
+                self.sync.lock().led = false;
+            }
+        });
     }
 
     /// Sleeps until there is a group to carry out; `None` once the lane is closed and empty.
@@ -267,6 +271,12 @@ impl Lanes {
             self.room_made.notify_all();
         }
     }
+}
+
+/// A panic under the lead has taken the directory offline; the lane lives on to say so to all who still wait in it.
+/// Ends, because a directory that is offline is not written to, and each turn takes at least one append away.
+fn until_no_panic(mut serve: impl FnMut()) {
+    while panic::catch_unwind(AssertUnwindSafe(&mut serve)).is_err() {}
 }
 
 /// Which lane an append is in when it ends.

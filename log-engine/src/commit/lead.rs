@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// A page cache write that took this long was throttled by the kernel, not merely slow.
-pub(super) const SLOW_WRITE: Duration = Duration::from_millis(5);
+/// A page cache write that took this long was throttled by the kernel; losing the processor to others for a few
+/// milliseconds on a busy machine is shorter, and no reason to pay for hand-offs on top.
+pub(super) const SLOW_WRITE: Duration = Duration::from_millis(20);
 
 /// For how long after a slow write appending threads leave writing to the lane's thread.
 pub(super) const REST_AFTER_SLOW_WRITE: Duration = Duration::from_millis(500);

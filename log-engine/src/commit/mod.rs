@@ -155,12 +155,19 @@ impl Committer {
 impl Drop for Committer {
     /// Everything enqueued is carried out before this returns.
     fn drop(&mut self) {
-        // A lane that panicked has already taken its directory offline; there is nothing left to do about it.
-        let mut threads = self.threads.drain(..);
-        self.lanes.close_os_lane();
-        let _ = threads.next().map(JoinHandle::join);
-        self.lanes.close_sync_lane();
-        let _ = threads.next().map(JoinHandle::join);
+        let close_in_order = [Lanes::close_os_lane as fn(&Lanes), Lanes::close_sync_lane];
+        for (close, thread) in close_in_order.into_iter().zip(self.threads.drain(..)) {
+            close(&self.lanes);
+            join(thread);
+        }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    // The last to let go of a committer may be a target that one of its lanes has just told; that lane ends by itself.
+    if thread.thread().id() != thread::current().id() {
+        // A lane that panicked has taken its directory offline; there is nothing left to do about it here.
+        let _ = thread.join();
     }
 }
 
@@ -245,5 +252,7 @@ impl Counters {
     }
 }
 
+#[cfg(test)]
+mod failure_tests;
 #[cfg(test)]
 mod tests;

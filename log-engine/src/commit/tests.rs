@@ -58,7 +58,7 @@ impl Rig {
     }
 }
 
-fn request(
+pub(super) fn request(
     file: &FileHandle,
     target: &Arc<Target>,
     reservation: u64,
@@ -76,7 +76,7 @@ fn request(
     }
 }
 
-fn reservations(told: &[Told]) -> Vec<u64> {
+pub(super) fn reservations(told: &[Told]) -> Vec<u64> {
     told.iter().map(|(reservation, result)| result.as_ref().map(|()| *reservation).unwrap()).collect()
 }
 

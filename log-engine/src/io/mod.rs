@@ -107,7 +107,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// nothing: the kernel may have dropped the pages and report success.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Starts writing dirty pages of a range to the disk without waiting for it. A hint, not a promise.
+    /// Starts writing dirty pages of a range to the disk without waiting for it; without effect where the system
+    /// has no such call. Promises nothing; an error means that bytes are lost, as a failed flush does.
     fn start_writeback(&self, position: u64, len: u64) -> io::Result<()>;
 
     /// The descriptor, where the file has one: a simulated file has none and is copied instead of sent.

@@ -168,7 +168,13 @@ impl DiskFile for NativeFile {
         let result = unsafe {
             libc::sync_file_range(self.file.as_raw_fd(), position, len, libc::SYNC_FILE_RANGE_WRITE)
         };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        match result {
+            0 => Ok(()),
+            _ => match io::Error::last_os_error() {
+                error if is_refused_hint(&error) => Ok(()),
+                error => Err(error),
+            },
+        }
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -191,6 +197,15 @@ impl NativeFile {
             }
         }
     }
+}
+
+/// Answers of file systems and sandboxes that do not know the call. A flush does without it; any other answer is
+/// about the bytes.
+fn is_refused_hint(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOSYS | libc::EPERM | libc::EINVAL | libc::ESPIPE | libc::EOPNOTSUPP)
+    )
 }
 
 /// Which part the byte number `done` lies in, and where inside it.

@@ -1,4 +1,7 @@
 //! Plain system calls on the calling thread: the backend for machines and sandboxes that refuse rings.
+//!
+//! Files are flushed one after the other. Writeback of all of them is started before the first flush, which then
+//! commits the journal for most of the others too.
 
 use super::write::{QueueCounts, WriteGroup, WriteQueue, write_runs};
 
@@ -21,7 +24,14 @@ fn write_all(group: &mut WriteGroup) {
 
 fn flush_in_turn(group: &mut WriteGroup) {
     let QueueCounts { syncs, .. } = &mut group.counts;
-    for file in group.files.iter_mut().filter(|file| file.sync && file.wrote_anything()) {
+    let mut files: Vec<_> =
+        group.files.iter_mut().filter(|file| file.sync && file.wrote_anything()).collect();
+    if files.len() > 1 {
+        for file in &mut files {
+            file.synced = file.start_writeback().err().map(Err);
+        }
+    }
+    for file in files.into_iter().filter(|file| file.synced.is_none()) {
         *syncs += 1;
         file.synced = Some(file.file.sync_data());
     }

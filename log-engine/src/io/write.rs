@@ -106,4 +106,11 @@ impl FileGroup {
             Err(short) => short.written > 0,
         })
     }
+
+    /// Lets the disk begin with what was written, so that it works on one file's bytes while another's flush waits.
+    pub(super) fn start_writeback(&self) -> io::Result<()> {
+        let start = self.runs.iter().map(|run| run.position).min().unwrap_or(0);
+        let end = self.runs.iter().map(|run| run.position + run.len()).max().unwrap_or(0);
+        self.file.start_writeback(start, end - start)
+    }
 }
