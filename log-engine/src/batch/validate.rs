@@ -485,6 +485,7 @@ fn validate_for_leader(
     check_size(batch.size_in_bytes(), rules)?;
     check_crc(&batch)?;
     let source = batch.compression().map_err(|id| Violation::UnknownCompression { id })?;
+    check_offsets_and_count(&batch)?;
     if rules.origin == AppendOrigin::Client {
         check_client_header(&batch)?;
     }
@@ -555,8 +556,9 @@ fn check_crc(batch: &BatchView<'_>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// What a client's header must say, in Kafka's order.
-fn check_client_header(batch: &BatchHeader<'_>) -> Result<(), Violation> {
+/// Whether the header agrees with itself. Kafka asks this of clients only; the batches of our own coordinators keep
+/// it too, since the offsets that are handed out follow from it.
+fn check_offsets_and_count(batch: &BatchHeader<'_>) -> Result<(), Violation> {
     let (last_offset_delta, count) = (batch.last_offset_delta(), batch.record_count());
     if last_offset_delta < 0 {
         return Err(Violation::OffsetRange { last_offset_delta });
@@ -567,6 +569,11 @@ fn check_client_header(batch: &BatchHeader<'_>) -> Result<(), Violation> {
     if i64::from(last_offset_delta) + 1 != i64::from(count) {
         return Err(Violation::CountAndOffsets { last_offset_delta, count });
     }
+    Ok(())
+}
+
+/// What else a client's header must say.
+fn check_client_header(batch: &BatchHeader<'_>) -> Result<(), Violation> {
     if batch.is_control() {
         return Err(Violation::ControlFromClient);
     }
