@@ -234,11 +234,14 @@ fn json_bytes(out: &mut Vec<u8>, decoder: Decoder, bytes: Option<&[u8]>) {
     match (decoder, bytes.filter(|bytes| decoder.accepts(bytes))) {
         (_, None) => out.extend_from_slice(b"null"),
         (Decoder::Integer | Decoder::Long, Some(bytes)) => decoder.push(out, bytes),
-        (Decoder::String, Some(bytes)) => {
-            let mut text = Vec::with_capacity(bytes.len());
-            push_java_string(&mut text, bytes);
-            push_json_string(out, &String::from_utf8_lossy(&text));
-        }
+        (Decoder::String, Some(bytes)) => match std::str::from_utf8(bytes) {
+            Ok(text) => push_json_string(out, text),
+            Err(_) => {
+                let mut text = Vec::with_capacity(bytes.len());
+                push_java_string(&mut text, bytes);
+                push_json_string(out, &String::from_utf8_lossy(&text));
+            }
+        },
         (Decoder::Default, Some(bytes)) => {
             out.push(b'"');
             super::decoder::push_hex(out, bytes);
