@@ -15,4 +15,3 @@ pub mod oracle;
 pub mod planted;
 pub mod process;
 pub mod properties;
-pub mod questions;

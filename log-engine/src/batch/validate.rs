@@ -180,6 +180,12 @@ impl ValidBatches {
         &self.batches
     }
 
+    /// The batches, to keep.
+    #[must_use]
+    pub fn into_batches(self) -> Vec<BatchSummary> {
+        self.batches
+    }
+
     /// Bytes of the input that are batches; what follows is a piece of a batch and is dropped, as in Kafka.
     #[must_use]
     pub fn valid_bytes(&self) -> usize {

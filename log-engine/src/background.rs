@@ -1,0 +1,180 @@
+//! What happens without being asked: one thread per data directory moves recovery points, writes checkpoints, applies
+//! retention and removes what was deleted. It sleeps on a condition, not in a loop of polls.
+//!
+//! Should it panic, the directory goes offline: an engine whose recovery points stand still must not look healthy.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config::EngineConfig;
+use crate::engine::{Logs, write_checkpoints};
+use crate::home::{Errands, Home};
+use crate::io::remove_dir_all;
+use crate::log::Log;
+use crate::retain;
+use crate::segment::ignore_missing;
+use crate::types::{TimestampMs, TopicPartition};
+
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(500);
+
+/// `replica.high.watermark.checkpoint.interval.ms`.
+const CHECKPOINT_INTERVAL_MS: i64 = 5_000;
+
+/// `producer.id.expiration.check.interval.ms`.
+const EXPIRY_INTERVAL_MS: i64 = 600_000;
+
+/// The thread; ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Background {
+    home: Arc<Home>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    pub(crate) fn start(
+        home: &Arc<Home>,
+        logs: &Arc<Logs>,
+        config: &EngineConfig,
+        deleted: Vec<PathBuf>,
+    ) -> io::Result<Self> {
+        let now = home.clock.now().get();
+        for path in deleted {
+            home.note_deleted(now.saturating_add(config.log_defaults.file_delete_delay_ms), path);
+        }
+        let mut keeper = Keeper {
+            home: Arc::clone(home),
+            logs: Arc::clone(logs),
+            recovery_point_bytes: config.recovery_point_bytes,
+            recovery_points: Interval::new(config.recovery_point_interval_ms, now),
+            retention: Interval::new(config.retention_interval_ms, now),
+            checkpoints: Interval::new(CHECKPOINT_INTERVAL_MS, now),
+            expiry: Interval::new(EXPIRY_INTERVAL_MS, now),
+        };
+        let thread = thread::Builder::new().name("log-background".to_owned()).spawn(move || keeper.run())?;
+        Ok(Self { home: Arc::clone(home), thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.home.stop_background();
+        if let Some(thread) = self.thread.take() {
+            // A panic has taken the directory offline already, see `Guard`.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Keeper {
+    home: Arc<Home>,
+    logs: Arc<Logs>,
+    recovery_point_bytes: u64,
+    recovery_points: Interval,
+    retention: Interval,
+    checkpoints: Interval,
+    expiry: Interval,
+}
+
+impl Keeper {
+    fn run(&mut self) {
+        let _guard = Guard(Arc::clone(&self.home));
+        loop {
+            let errands = self.home.wait_for_errands(TICK);
+            if errands.stop || self.home.dir_state().offline().is_some() {
+                return;
+            }
+            self.look_after(&errands);
+        }
+    }
+
+    fn look_after(&mut self, errands: &Errands) {
+        let now = self.home.clock.now().get();
+        let logs: Vec<Arc<Log>> =
+            self.logs.all().into_iter().filter(|log| Arc::ptr_eq(log.home(), &self.home)).collect();
+        let mut moved = self.flush_rolled(&errands.rolled);
+        moved |= self.move_recovery_points(&logs, now);
+        if self.home.retention_started() && self.retention.is_due(now) {
+            logs.iter().for_each(|log| retain::tick(log, now));
+        }
+        if self.expiry.is_due(now) {
+            logs.iter().for_each(|log| log.expire_producers(TimestampMs::new(now)));
+        }
+        self.remove_deleted(now);
+        if (moved || self.checkpoints.is_due(now))
+            && let Err(error) = write_checkpoints(&self.home, &logs)
+        {
+            tracing::warn!("checkpoints in {} were not written: {error}", self.home.path.display());
+        }
+    }
+
+    fn flush_rolled(&self, rolled: &[TopicPartition]) -> bool {
+        let logs: Vec<Arc<Log>> = rolled.iter().filter_map(|partition| self.logs.get(partition)).collect();
+        logs.iter().filter(|log| flush(log)).count() > 0
+    }
+
+    // By time all of them; in between those that were configured to, and the largest until what a start would have to
+    // read is within bounds again.
+    fn move_recovery_points(&mut self, logs: &[Arc<Log>], now: i64) -> bool {
+        let all = self.recovery_points.is_due(now);
+        let mut unflushed: Vec<(u64, &Arc<Log>)> =
+            logs.iter().map(|log| (log.unflushed_bytes(), log)).filter(|(bytes, _)| *bytes > 0).collect();
+        unflushed.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        let mut total: u64 = unflushed.iter().map(|(bytes, _)| bytes).sum();
+        let mut moved = false;
+        for (bytes, log) in unflushed {
+            if all || total > self.recovery_point_bytes || log.flush_is_due(now) {
+                moved |= flush(log);
+                total -= bytes;
+            }
+        }
+        moved
+    }
+
+    fn remove_deleted(&self, now: i64) {
+        for path in self.home.take_due_deletions(now) {
+            if let Err(error) = ignore_missing(remove_dir_all(&*self.home.disk, &path)) {
+                tracing::warn!("{} was not removed: {error}", path.display());
+            }
+        }
+    }
+}
+
+// A failed flush has taken the directory offline; that is where it is reported.
+fn flush(log: &Log) -> bool {
+    log.flush().is_ok()
+}
+
+/// Something to do every so often.
+struct Interval {
+    every_ms: i64,
+    last: i64,
+}
+
+impl Interval {
+    fn new(every_ms: i64, now: i64) -> Self {
+        Self { every_ms, last: now }
+    }
+
+    fn is_due(&mut self, now: i64) -> bool {
+        let due = now.saturating_sub(self.last) >= self.every_ms;
+        if due {
+            self.last = now;
+        }
+        due
+    }
+}
+
+struct Guard(Arc<Home>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let error = io::Error::other("the background thread panicked");
+            self.0.dir_state().fail("upkeep", &self.0.path, error);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the logs of one data directory share: the disk, the committer, the clock, and a way to hand work to the
+//! background. No decisions here.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::commit::{Committer, DirState};
+use crate::io::Disk;
+use crate::types::TopicPartition;
+
+pub(crate) struct Home {
+    pub(crate) path: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) committer: Committer,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) producer_expiration_ms: i64,
+    errands: Mutex<Errands>,
+    errand_came: Condvar,
+    // What was renamed away, and when it is to be removed.
+    deleted: Mutex<Vec<(i64, PathBuf)>>,
+    retention_started: AtomicBool,
+    // The text of each checkpoint as it was last written.
+    checkpoints: Mutex<HashMap<&'static str, String>>,
+    pub(crate) segments_rolled: AtomicU64,
+    pub(crate) recovery_points: AtomicU64,
+    seed: AtomicU64,
+}
+
+/// What the background is asked to do out of turn.
+#[derive(Debug, Default)]
+pub(crate) struct Errands {
+    /// Logs that left a segment.
+    pub(crate) rolled: Vec<TopicPartition>,
+    /// Come to an end.
+    pub(crate) stop: bool,
+}
+
+impl Home {
+    pub(crate) fn new(
+        path: PathBuf,
+        disk: Arc<dyn Disk>,
+        committer: Committer,
+        clock: Arc<dyn Clock>,
+        producer_expiration_ms: i64,
+    ) -> Arc<Self> {
+        let seed = clock.now().get().unsigned_abs() ^ path.as_os_str().len() as u64;
+        Arc::new(Self {
+            path,
+            disk,
+            committer,
+            clock,
+            producer_expiration_ms,
+            errands: Mutex::new(Errands::default()),
+            errand_came: Condvar::new(),
+            deleted: Mutex::new(Vec::new()),
+            retention_started: AtomicBool::new(false),
+            checkpoints: Mutex::new(HashMap::new()),
+            segments_rolled: AtomicU64::new(0),
+            recovery_points: AtomicU64::new(0),
+            seed: AtomicU64::new(seed),
+        })
+    }
+
+    pub(crate) fn dir_state(&self) -> &Arc<DirState> {
+        self.committer.dir_state()
+    }
+
+    /// Asks the background to flush a log that has just left a segment, as Kafka schedules a flush on each roll.
+    pub(crate) fn note_rolled(&self, partition: &TopicPartition) {
+        self.segments_rolled.fetch_add(1, Ordering::Relaxed);
+        self.errands().rolled.push(partition.clone());
+        self.errand_came.notify_one();
+    }
+
+    /// Waits for an errand, at most for `patience`; then takes all there are.
+    pub(crate) fn wait_for_errands(&self, patience: Duration) -> Errands {
+        let idle = |errands: &mut Errands| errands.rolled.is_empty() && !errands.stop;
+        let (mut errands, _) = self
+            .errand_came
+            .wait_timeout_while(self.errands(), patience, idle)
+            .unwrap_or_else(PoisonError::into_inner);
+        Errands { rolled: std::mem::take(&mut errands.rolled), stop: errands.stop }
+    }
+
+    /// Ends the background's waiting for good.
+    pub(crate) fn stop_background(&self) {
+        self.errands().stop = true;
+        self.errand_came.notify_one();
+    }
+
+    fn errands(&self) -> MutexGuard<'_, Errands> {
+        self.errands.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has a renamed directory removed once the clock shows `due`.
+    pub(crate) fn note_deleted(&self, due: i64, path: PathBuf) {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).push((due, path));
+    }
+
+    pub(crate) fn take_due_deletions(&self, now: i64) -> Vec<PathBuf> {
+        let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
+        deleted.extract_if(.., |(due, _)| *due <= now).map(|(_, path)| path).collect()
+    }
+
+    pub(crate) fn start_retention(&self) {
+        self.retention_started.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn retention_started(&self) -> bool {
+        self.retention_started.load(Ordering::Acquire)
+    }
+
+    /// Whether a checkpoint has to be written because it says something new. Notes it as written.
+    pub(crate) fn checkpoint_changed(&self, name: &'static str, text: &str) -> bool {
+        let mut written = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        if written.get(name).is_some_and(|old| old == text) {
+            return false;
+        }
+        written.insert(name, text.to_owned());
+        true
+    }
+
+    /// A number to spread things with; nothing depends on its being unpredictable. (SplitMix64.)
+    pub(crate) fn random(&self) -> u64 {
+        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mut z = self.seed.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl fmt::Debug for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Home").field("path", &self.path).finish_non_exhaustive()
+    }
+}

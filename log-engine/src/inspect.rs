@@ -1,0 +1,70 @@
+//! Read-only views of a log's files for tools, without an engine: nothing is locked, created or repaired.
+
+use std::path::Path;
+
+use crate::error::{Corruption, Rule};
+use crate::segment::index::Entry;
+use crate::segment::offset_index::OffsetEntry;
+use crate::segment::time_index::TimeEntry;
+use crate::types::{FilePosition, Offset, TimestampMs};
+
+pub use crate::segment::name::{
+    DirectoryName, FileName, FileState, FileType, file_name, parse_directory_name, parse_file_name,
+};
+pub use crate::segment::txn_index::{ENTRY_LEN as TXN_INDEX_ENTRY_LEN, parse as parse_txn_index};
+
+/// Bytes of an entry of an `.index` file.
+pub const OFFSET_INDEX_ENTRY_LEN: usize = crate::segment::offset_index::ENTRY_LEN;
+/// Bytes of an entry of a `.timeindex` file.
+pub const TIME_INDEX_ENTRY_LEN: usize = crate::segment::time_index::ENTRY_LEN;
+
+/// An entry of an `.index` file.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct OffsetIndexEntry {
+    /// Last offset of the batch.
+    pub offset: Offset,
+    /// Where the batch begins in the `.log` file.
+    pub position: FilePosition,
+}
+
+/// An entry of a `.timeindex` file.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct TimeIndexEntry {
+    /// Largest timestamp so far.
+    pub timestamp: TimestampMs,
+    /// Last offset of the batch that has it.
+    pub offset: Offset,
+}
+
+/// The entries of an `.index` file, the zeros that a crash leaves behind them included.
+pub fn offset_index_entries<'a>(
+    path: &Path,
+    base_offset: Offset,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = OffsetIndexEntry> + use<'a>, Corruption> {
+    let entries = entries::<OffsetEntry>(path, bytes)?;
+    Ok(entries
+        .map(move |entry| OffsetIndexEntry { offset: entry.absolute(base_offset), position: entry.position }))
+}
+
+/// The entries of a `.timeindex` file, the zeros that a crash leaves behind them included.
+pub fn time_index_entries<'a>(
+    path: &Path,
+    base_offset: Offset,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = TimeIndexEntry> + use<'a>, Corruption> {
+    let entries = entries::<TimeEntry>(path, bytes)?;
+    Ok(entries
+        .map(move |entry| TimeIndexEntry { timestamp: entry.timestamp, offset: entry.absolute(base_offset) }))
+}
+
+fn entries<'a, E: Entry>(
+    path: &Path,
+    bytes: &'a [u8],
+) -> Result<impl Iterator<Item = E> + use<'a, E>, Corruption> {
+    if !bytes.len().is_multiple_of(E::LEN) {
+        let rule = Rule::IndexLength { length: bytes.len() as u64, entry: E::LEN as u64 };
+        return Err(Corruption { file: path.to_owned(), position: 0, rule });
+    }
+    Ok(bytes.chunks_exact(E::LEN).map(E::decode))
+}

@@ -1,0 +1,330 @@
+//! The append walk: validate, then, under the tail's lock, admit, place, stamp and enqueue; then let the committer
+//! carry it out. What happens when it has, is told in `commit.rs`.
+//!
+//! The lock covers arithmetic and stamping. A roll creates the new segment's files under it, which delays appends to
+//! this log only; nothing is flushed under it.
+
+use std::sync::{Arc, MutexGuard};
+
+use bytes::BytesMut;
+
+use crate::batch::{AppendOrigin, BatchSummary, DecompressionCap, ValidBatches, ValidationRules, validate};
+use crate::commit::{CommitError, CommitRequest, CommitTarget, Durability, Ticket};
+use crate::config::{FlushPolicy, LogConfig};
+use crate::error::AppendError;
+use crate::producer::{Admission, AppendedBatch};
+use crate::segment::Segment;
+use crate::segment::scan::{BatchAt, ReadMode, header_at};
+use crate::types::{LeaderEpoch, Offset, TimestampMs};
+
+use super::Log;
+use super::roll::{RollQuestion, decide, jitter_ms};
+use super::tail::{FirstTimestamp, Pending, Reservation, Tail};
+
+/// What to append.
+#[derive(Debug)]
+pub struct AppendRequest {
+    /// Record batches. They are stamped in place and become the bytes of the file.
+    pub records: BytesMut,
+    /// The epoch of the leader that appends.
+    pub leader_epoch: LeaderEpoch,
+    /// Who appends; decides what is checked and who gives the offsets.
+    pub origin: AppendOrigin,
+    /// When the append counts as stored; `None` as the log is configured.
+    pub durability: Option<Durability>,
+}
+
+impl AppendRequest {
+    /// A client's records, as durable as the log is configured to make them.
+    pub fn from_client(records: BytesMut, leader_epoch: LeaderEpoch) -> Self {
+        Self { records, leader_epoch, origin: AppendOrigin::Client, durability: None }
+    }
+}
+
+/// Becomes the place of the records once they are stored and can be read: a future, and something a thread can wait
+/// for.
+pub type AppendTicket = Ticket<Appended, AppendError>;
+
+/// Where appended records are.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Appended {
+    /// Offset of the first record.
+    pub first_offset: Offset,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// The broker's time, where the log's timestamps are the broker's.
+    pub log_append_time: Option<TimestampMs>,
+    /// First offset of the log.
+    pub log_start_offset: Offset,
+    /// Whether the producer had sent the records before; the offsets are those of the first time.
+    pub duplicate: bool,
+}
+
+impl Log {
+    /// Appends record batches. What breaks a rule is refused at once; whether the rest got stored, the ticket tells.
+    pub fn append(self: &Arc<Self>, request: AppendRequest) -> Result<AppendTicket, AppendError> {
+        let config = self.config();
+        let now = self.home.clock.now();
+        let AppendRequest { mut records, leader_epoch, origin, durability } = request;
+        let mut valid = validate(&records, &rules(&config, origin), now).map_err(Arc::new)?;
+        match valid.take_rewritten() {
+            Some(rewritten) => records = BytesMut::from(&rewritten[..]),
+            None => records.truncate(valid.valid_bytes()),
+        }
+        let durability = durability.unwrap_or(match config.flush_policy() {
+            FlushPolicy::Os => Durability::Os,
+            FlushPolicy::Sync => Durability::Sync,
+        });
+        self.home.committer.wait_for_room();
+
+        let mut tail = self.tail_with_room(&config, &valid, records.len() as u64, origin, durability, now)?;
+        if let Some(answer) = self.admit(&mut tail, &valid, origin)? {
+            return Ok(answer);
+        }
+        let first_offset = first_offset(&tail, &valid, origin)?;
+        valid.stamp(&mut records, first_offset, leader_epoch);
+        let ticket = self.reserve(&mut tail, valid, first_offset, records, durability);
+        drop(tail);
+        self.home.committer.drive();
+        Ok(ticket)
+    }
+
+    // The tail, locked, with a segment active that takes the append; under `Sync` also one whose files cannot vanish
+    // in a power loss. That is seen to without the lock, hence the loop.
+    fn tail_with_room<'a>(
+        self: &'a Arc<Self>,
+        config: &LogConfig,
+        valid: &ValidBatches,
+        size: u64,
+        origin: AppendOrigin,
+        durability: Durability,
+        now: TimestampMs,
+    ) -> Result<MutexGuard<'a, Tail>, AppendError> {
+        loop {
+            let mut tail = self.tail();
+            if tail.closed {
+                return Err(AppendError::Closed);
+            }
+            // What would be built on a failed append fails with it.
+            if let Some(first) = self.chain.failure() {
+                return Err(CommitError::AfterFailure { first: Arc::new(first) }.into());
+            }
+            self.roll_if_due(&mut tail, config, valid, size, origin, now)?;
+            if durability == Durability::Os || tail.active.ground_is_durable() {
+                return Ok(tail);
+            }
+            let segment = Arc::clone(&tail.active);
+            drop(tail);
+            self.make_ground_durable(&segment)?;
+        }
+    }
+
+    // Whether the producers may append this; a ticket where they have done so before.
+    fn admit(
+        &self,
+        tail: &mut Tail,
+        valid: &ValidBatches,
+        origin: AppendOrigin,
+    ) -> Result<Option<AppendTicket>, AppendError> {
+        for batch in valid.batches() {
+            match tail.producers.admit(batch, origin) {
+                Admission::Accept => {}
+                Admission::Refuse(refusal) => return Err(refusal.into()),
+                Admission::Duplicate { of, in_flight } => {
+                    return Ok(Some(self.answer_duplicate(tail, &of, in_flight)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn answer_duplicate(&self, tail: &mut Tail, of: &AppendedBatch, in_flight: bool) -> AppendTicket {
+        let answer = Appended {
+            first_offset: of.first_offset(),
+            last_offset: of.last_offset,
+            log_append_time: Some(of.timestamp),
+            log_start_offset: self.offsets.log_start(),
+            duplicate: true,
+        };
+        if in_flight {
+            for pending in &mut tail.pending {
+                if let Pending::Append(reservation) = pending
+                    && (reservation.answer.first_offset..reservation.end).contains(&answer.first_offset)
+                {
+                    let (ticket, resolver) = AppendTicket::new();
+                    reservation.repetitions.push(resolver);
+                    return ticket;
+                }
+            }
+        }
+        AppendTicket::ready(Ok(answer))
+    }
+
+    fn roll_if_due(
+        self: &Arc<Self>,
+        tail: &mut Tail,
+        config: &LogConfig,
+        valid: &ValidBatches,
+        append_bytes: u64,
+        origin: AppendOrigin,
+        now: TimestampMs,
+    ) -> Result<(), AppendError> {
+        let first_offset = first_offset(tail, valid, origin)?;
+        let batches = valid.batches();
+        let due = decide(&RollQuestion {
+            base_offset: tail.active.base_offset,
+            size_bytes: tail.position,
+            created: tail.created,
+            first_timestamp: first_timestamp(tail),
+            index_full: tail.pace.is_full(config),
+            append_bytes,
+            append_last_offset: last_offset(valid, first_offset, origin),
+            append_max_timestamp: batches
+                .iter()
+                .map(|batch| batch.max_timestamp)
+                .max()
+                .unwrap_or(TimestampMs::NONE),
+            now,
+            segment_bytes: u64::from(config.segment_bytes),
+            segment_ms: config.segment_ms
+                - jitter_ms(tail.jitter, config.segment_jitter_ms, config.segment_ms),
+        });
+        // A segment without records at this very offset is as good as a new one.
+        if due.is_none() || tail.active.base_offset == first_offset {
+            return Ok(());
+        }
+        self.roll(tail, first_offset, now)
+    }
+
+    /// Makes a new segment active. The old one is sealed once everything on its way to it has arrived.
+    pub(super) fn roll(
+        self: &Arc<Self>,
+        tail: &mut Tail,
+        base_offset: Offset,
+        now: TimestampMs,
+    ) -> Result<(), AppendError> {
+        let failed = |error| AppendError::Io { path: self.directory(), error: Arc::new(error) };
+        let next = Segment::create(&self.home.disk, &self.path, base_offset, now).map_err(failed)?;
+        self.segments_mut().push(Arc::clone(&next));
+        tail.pending.push_back(Pending::Roll(Arc::clone(&tail.active)));
+        tail.activate(next, self.home.random()).map_err(failed)?;
+        self.publish_rolls(tail);
+        Ok(())
+    }
+
+    // Gives the stamped batches their place in the file and hands them to the committer.
+    fn reserve(
+        self: &Arc<Self>,
+        tail: &mut Tail,
+        valid: ValidBatches,
+        first_offset: Offset,
+        records: BytesMut,
+        durability: Durability,
+    ) -> AppendTicket {
+        let log_append_time = valid.log_append_time();
+        let batches = valid.into_batches();
+        let config = self.config();
+        for batch in &batches {
+            tail.producers.reserve(batch);
+            let at = batch_at(batch, tail.position);
+            tail.pace.step(tail.active.base_offset, &at, config.index_interval_bytes);
+            if tail.first_timestamp == FirstTimestamp::NoBatch {
+                tail.first_timestamp = FirstTimestamp::Known(batch.max_timestamp);
+            }
+        }
+        let last_offset = batches.last().map_or(first_offset, BatchSummary::last_offset);
+        let answer = Appended {
+            first_offset,
+            last_offset,
+            log_append_time,
+            log_start_offset: self.offsets.log_start(),
+            duplicate: false,
+        };
+        let (ticket, resolver) = AppendTicket::new();
+        let reservation = Reservation {
+            number: tail.next_reservation,
+            segment: Arc::clone(&tail.active),
+            position: tail.position,
+            batches,
+            end: last_offset.next(),
+            durable: durability == Durability::Sync,
+            answer,
+            resolver,
+            repetitions: Vec::new(),
+        };
+        let request = CommitRequest {
+            file: Arc::clone(&tail.file),
+            position: tail.position,
+            bytes: records.freeze(),
+            durability,
+            target: Arc::clone(self) as Arc<dyn CommitTarget>,
+            reservation: reservation.number,
+        };
+        tail.position += request.bytes.len() as u64;
+        tail.next_offset = reservation.end;
+        tail.next_reservation += 1;
+        tail.pending.push_back(Pending::Append(reservation));
+        self.home.committer.enqueue(request);
+        ticket
+    }
+}
+
+pub(super) fn batch_at(batch: &BatchSummary, records_at: u64) -> BatchAt {
+    BatchAt {
+        position: records_at + batch.position as u64,
+        size: batch.size_in_bytes as u64,
+        base_offset: batch.base_offset,
+        last_offset: batch.last_offset(),
+        max_timestamp: batch.max_timestamp,
+        leader_epoch: batch.leader_epoch,
+        magic: 2,
+    }
+}
+
+// The log gives offsets to what clients and coordinators append; replicas bring theirs, which may leave gaps but
+// never go back.
+fn first_offset(tail: &Tail, valid: &ValidBatches, origin: AppendOrigin) -> Result<Offset, AppendError> {
+    if origin.assigns_offsets() {
+        return Ok(tail.next_offset);
+    }
+    let first = valid.batches().first().map_or(tail.next_offset, |batch| batch.base_offset);
+    if first < tail.next_offset {
+        return Err(AppendError::OutOfOrder { first, log_end: tail.next_offset });
+    }
+    Ok(first)
+}
+
+fn last_offset(valid: &ValidBatches, first_offset: Offset, origin: AppendOrigin) -> Offset {
+    if origin.assigns_offsets() {
+        return valid.last_offset(first_offset);
+    }
+    valid.batches().last().map_or(first_offset, BatchSummary::last_offset)
+}
+
+// Read from the file once per opened segment, and only when an append asks.
+fn first_timestamp(tail: &mut Tail) -> Option<TimestampMs> {
+    if tail.first_timestamp == FirstTimestamp::Unread {
+        let (size, _) = tail.active.published();
+        let first = header_at(&*tail.file, 0, size, ReadMode::Blocking).ok().flatten();
+        tail.first_timestamp =
+            FirstTimestamp::Known(first.map_or(TimestampMs::NONE, |batch| batch.max_timestamp));
+    }
+    match tail.first_timestamp {
+        FirstTimestamp::Known(timestamp) => Some(timestamp),
+        FirstTimestamp::NoBatch | FirstTimestamp::Unread => None,
+    }
+}
+
+fn rules(config: &LogConfig, origin: AppendOrigin) -> ValidationRules {
+    ValidationRules {
+        origin,
+        compression: config.target_compression(),
+        compacted: config.cleanup_policy.compact,
+        timestamp_type: config.message_timestamp_type,
+        timestamp_before_max_ms: config.message_timestamp_before_max_ms,
+        timestamp_after_max_ms: config.message_timestamp_after_max_ms,
+        max_message_bytes: config.max_message_bytes as usize,
+        segment_bytes: config.segment_bytes as usize,
+        decompression: DecompressionCap::default(),
+    }
+}

@@ -1,0 +1,36 @@
+//! The ends of a log's life in this process: closed with everything flushed, or taken away.
+
+use std::io;
+use std::path::Path;
+
+use super::Log;
+
+impl Log {
+    /// Refuses appends from now on and waits for those on their way.
+    pub(crate) fn refuse_appends(&self) {
+        let mut tail = self.tail();
+        tail.closed = true;
+        drop(self.wait_until_drained(tail));
+    }
+
+    /// Leaves the log as a clean stop leaves it: nothing on its way, indexes complete and without spare room, all of
+    /// it on the disk.
+    pub(crate) fn close(&self) -> io::Result<()> {
+        self.refuse_appends();
+        self.segments().active().seal()?;
+        self.flush()
+    }
+
+    /// Renames the log's directory. What is open stays readable.
+    pub(crate) fn move_to(&self, path: &Path) -> io::Result<()> {
+        for segment in self.segments().iter() {
+            segment.open_all()?;
+        }
+        self.home.disk.rename(&self.path.get(), path)?;
+        self.path.set(path.to_owned());
+        for segment in self.segments().iter() {
+            segment.follow_path();
+        }
+        self.home.disk.sync_dir(&self.home.path)
+    }
+}

@@ -1,0 +1,151 @@
+//! Making what was published durable, and moving the recovery point. Never on the append path: this waits for the disk
+//! and holds no lock that appends or reads want.
+//!
+//! Before the point moves to an offset, these are on the disk: the records and index entries below it, the leader
+//! epochs, and the producer state at it. So a start after a crash reads the log from the point on and nothing before.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
+use crate::error::AppendError;
+use crate::io::atomic_replace;
+use crate::segment::Segment;
+use crate::types::Offset;
+
+use super::Log;
+use super::producers::{remove_snapshots, sync_snapshot, write_snapshot};
+use super::tail::{Pending, Tail};
+
+/// What the last flush left.
+#[derive(Debug)]
+pub(super) struct Flushed {
+    /// The snapshot at the recovery point, where no segment begins there.
+    pub(super) stray_snapshot: Option<Offset>,
+}
+
+impl Log {
+    /// Everything published so far becomes durable, and the recovery point moves behind it. A failing disk takes the
+    /// directory offline.
+    pub fn flush(&self) -> io::Result<()> {
+        self.flush_to_recovery_point().inspect_err(|error| self.fail_directory("flush", error))
+    }
+
+    fn flush_to_recovery_point(&self) -> io::Result<()> {
+        let mut flushed = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let unflushed_bytes = self.unflushed_bytes.load(Ordering::Relaxed);
+        let (end, snapshot) = {
+            let tail = self.tail();
+            (self.offsets.log_end(), tail.producers.to_snapshot())
+        };
+        let from = self.recovery_point();
+        self.write_epochs()?;
+        if end <= from {
+            return Ok(());
+        }
+        let segments: Vec<Arc<Segment>> = self.segments().floor_and_after(from).cloned().collect();
+        for segment in &segments {
+            segment.sync()?;
+        }
+        self.write_snapshots(&segments, end, &snapshot, &mut flushed)?;
+        self.home.disk.sync_dir(&self.path.get())?;
+        self.offsets.raise_durable_end(end);
+        self.recovery_point.store(end.get(), Ordering::Release);
+        self.flushed_at.store(self.home.clock.now().get(), Ordering::Relaxed);
+        self.unflushed_bytes.fetch_sub(unflushed_bytes, Ordering::Relaxed);
+        self.home.recovery_points.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    // The snapshots at the start of the flushed segments were written when those were rolled. The one at the recovery
+    // point replaces the one at the point before.
+    fn write_snapshots(
+        &self,
+        segments: &[Arc<Segment>],
+        end: Offset,
+        snapshot: &[u8],
+        flushed: &mut Flushed,
+    ) -> io::Result<()> {
+        let (disk, dir) = (&self.home.disk, self.path.get());
+        for segment in segments.iter().skip(1) {
+            sync_snapshot(disk, &dir, segment.base_offset)?;
+        }
+        write_snapshot(disk, &dir, end, snapshot)?;
+        sync_snapshot(disk, &dir, end)?;
+        let is_segment = |offset| self.segments().iter().any(|segment| segment.base_offset == offset);
+        let stray = (!is_segment(end)).then_some(end);
+        if let Some(old) = std::mem::replace(&mut flushed.stray_snapshot, stray)
+            && old != end
+            && !is_segment(old)
+        {
+            remove_snapshots(disk, &dir, |offset| offset == old)?;
+        }
+        Ok(())
+    }
+
+    /// Whether `flush.ms` or `flush.messages` ask for a flush in the background.
+    pub(crate) fn flush_is_due(&self, now: i64) -> bool {
+        let config = self.config();
+        let messages = self.offsets.log_end().get() - self.recovery_point().get();
+        let since = now.saturating_sub(self.flushed_at.load(Ordering::Relaxed));
+        messages >= config.flush_messages || since >= config.flush_ms
+    }
+
+    /// Bytes published since the recovery point.
+    pub(crate) fn unflushed_bytes(&self) -> u64 {
+        self.unflushed_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Writes the leader epochs where they changed.
+    pub(super) fn write_epochs(&self) -> io::Result<()> {
+        if !self.epochs_dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let text = format_epochs(self.tail().epochs.entries());
+        let path = self.path.get().join(LEADER_EPOCH_FILE);
+        atomic_replace(&*self.home.disk, &path, text.as_bytes())
+            .inspect_err(|_| self.epochs_dirty.store(true, Ordering::Release))
+    }
+
+    /// Everything that records in `segment` rest on becomes durable: the segments before it, and the names of their
+    /// files. Called with no lock held, before the first append to the segment that promises durability.
+    pub(super) fn make_ground_durable(&self, segment: &Segment) -> Result<(), AppendError> {
+        let before = segment.base_offset;
+        let on_their_way = |tail: &Tail| {
+            tail.pending.iter().any(|pending| match pending {
+                Pending::Append(reservation) => reservation.segment.base_offset < before,
+                Pending::Roll(segment) => segment.base_offset < before,
+            })
+        };
+        drop(self.wait_while(self.tail(), on_their_way));
+        self.sync_before(before).map_err(|error| {
+            self.fail_directory("flush", &error);
+            AppendError::Io { path: self.directory(), error: Arc::new(error) }
+        })?;
+        segment.set_ground_durable();
+        Ok(())
+    }
+
+    fn sync_before(&self, end: Offset) -> io::Result<()> {
+        let durable_end = self.offsets.durable_end();
+        let older: Vec<Arc<Segment>> = self
+            .segments()
+            .floor_and_after(durable_end)
+            .take_while(|segment| segment.base_offset < end)
+            .cloned()
+            .collect();
+        for segment in older {
+            segment.sync()?;
+        }
+        self.home.disk.sync_dir(&self.path.get())
+    }
+
+    pub(super) fn fail_directory(&self, operation: &'static str, error: &io::Error) {
+        let copy = match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        self.home.dir_state().fail(operation, &self.directory(), copy);
+    }
+}

@@ -1,0 +1,230 @@
+//! One partition's log. [`Log`] is the facade: every method either answers from memory or is one walk, told in a file
+//! of its own.
+//!
+//! ```text
+//!   append   validate -> [tail lock: admit, place, stamp, enqueue] -> commit -> [tail lock: publish] -> ticket
+//!   read     offsets -> segment -> index -> batch headers -> slice          (never the tail lock)
+//! ```
+//!
+//! The tail is what appenders share: where the next record goes and what is on its way there. Readers see only what
+//! was published.
+
+mod append;
+mod close;
+mod commit;
+mod flush;
+mod lookup;
+mod offsets;
+mod producers;
+mod read;
+pub(crate) mod recover;
+mod roll;
+mod sweep;
+mod tail;
+mod truncate;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{
+    Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+
+use crate::commit::Chain;
+use crate::config::LogConfig;
+use crate::home::Home;
+use crate::producer::ProducerEntry;
+use crate::segment::set::SegmentSet;
+use crate::segment::{LogPath, SegmentInfo};
+use crate::types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
+
+pub use append::{AppendRequest, AppendTicket, Appended};
+pub use lookup::{FoundOffset, TimestampQuery};
+pub use offsets::LogOffsets;
+pub use read::{Fetched, FetchedData, Isolation, ReadRequest};
+pub use recover::LogOpening;
+
+use offsets::SharedOffsets;
+use tail::Tail;
+
+/// The log of one partition.
+pub struct Log {
+    partition: TopicPartition,
+    topic_id: Option<TopicId>,
+    home: Arc<Home>,
+    path: Arc<LogPath>,
+    config: RwLock<Arc<LogConfig>>,
+    offsets: SharedOffsets,
+    segments: RwLock<SegmentSet>,
+    tail: Mutex<Tail>,
+    // Signalled when an append has arrived or failed, if anybody waits for that.
+    arrived: Condvar,
+    chain: Chain,
+    recovery_point: AtomicI64,
+    // One flush at a time: the second finds its work done.
+    flushing: Mutex<flush::Flushed>,
+    epochs_dirty: AtomicBool,
+    unflushed_bytes: AtomicU64,
+    flushed_at: AtomicI64,
+    end_listener: OnceLock<Arc<dyn EndListener>>,
+}
+
+/// Is told after every publication. Runs on the thread that published: be quick, and do not append from it.
+pub trait EndListener: Send + Sync {
+    /// Records up to `offsets.log_end` can be read.
+    fn published(&self, log: &Log, offsets: LogOffsets);
+}
+
+impl Log {
+    /// The partition.
+    pub fn partition(&self) -> &TopicPartition {
+        &self.partition
+    }
+
+    /// The topic's id; directories written before topics had ids have none.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        self.topic_id
+    }
+
+    /// The data directory that the log lies in.
+    pub fn data_directory(&self) -> &Path {
+        &self.home.path
+    }
+
+    /// The log's own directory.
+    pub fn directory(&self) -> PathBuf {
+        self.path.get().to_path_buf()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<LogConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts another configuration in force, from the next append on.
+    pub fn update_config(&self, config: LogConfig) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+    }
+
+    /// The ends of the log. Takes no lock.
+    pub fn offsets(&self) -> LogOffsets {
+        self.offsets.snapshot()
+    }
+
+    /// Moves the high watermark forward, within the log. Answers whether it moved.
+    pub fn set_high_watermark(&self, to: Offset) -> bool {
+        let moved = self.offsets.raise_high_watermark(to);
+        if moved && self.offsets.has_unstable() {
+            self.release_committed_transactions();
+        }
+        moved
+    }
+
+    /// Up to here a start reads nothing: records, indexes and producer state are on the disk.
+    pub fn recovery_point(&self) -> Offset {
+        Offset::new(self.recovery_point.load(Ordering::Acquire))
+    }
+
+    /// Names whoever wants to know of publications; the first one stays.
+    pub fn set_end_listener(&self, listener: Arc<dyn EndListener>) -> bool {
+        self.end_listener.set(listener).is_ok()
+    }
+
+    /// The segments, oldest first.
+    pub fn segments_info(&self) -> Vec<SegmentInfo> {
+        self.segments().iter().map(|segment| segment.info()).collect()
+    }
+
+    /// Bytes of all segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments().iter().map(|segment| segment.published().0).sum()
+    }
+
+    /// The newest leader epoch the log was told of.
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.tail().epochs.latest()
+    }
+
+    /// The largest epoch not above `epoch`, and the offset it ends at (KIP-101).
+    pub fn epoch_end_offset(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.tail().epochs.end_offset_of(epoch, self.offsets.log_end())
+    }
+
+    /// The log has a leader of this epoch from its end on. Durable when this returns.
+    pub fn begin_epoch(&self, epoch: LeaderEpoch) -> io::Result<()> {
+        let mut tail = self.wait_until_drained(self.tail());
+        let start = tail.next_offset;
+        if tail.epochs.assign(epoch, start) {
+            self.epochs_dirty.store(true, Ordering::Release);
+        }
+        drop(tail);
+        self.write_epochs()
+    }
+
+    pub(crate) fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// The log start, where the first segment's name does not tell it.
+    pub(crate) fn log_start_worth_noting(&self) -> Option<Offset> {
+        let log_start = self.offsets.log_start();
+        (log_start > self.segments().first().base_offset).then_some(log_start)
+    }
+
+    // Transactions whose marker is below the high watermark no longer hold back readers of committed data.
+    fn release_committed_transactions(&self) {
+        let mut tail = self.tail();
+        tail.producers.on_high_watermark_updated(self.offsets.high_watermark());
+        self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
+    }
+
+    /// The producers that write to the log.
+    pub fn active_producers(&self) -> Vec<ProducerEntry> {
+        self.tail().producers.producers().cloned().collect()
+    }
+
+    /// Forgets the producers that have been silent for too long.
+    pub(crate) fn expire_producers(&self, now: TimestampMs) {
+        self.tail().producers.expire(now, self.home.producer_expiration_ms);
+    }
+
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn segments(&self) -> RwLockReadGuard<'_, SegmentSet> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn segments_mut(&self) -> RwLockWriteGuard<'_, SegmentSet> {
+        self.segments.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Nothing is on its way when this returns, and nothing can set out while the guard is held.
+    fn wait_until_drained<'a>(&'a self, tail: MutexGuard<'a, Tail>) -> MutexGuard<'a, Tail> {
+        self.wait_while(tail, |tail| !tail.pending.is_empty())
+    }
+
+    fn wait_while<'a>(
+        &'a self,
+        mut tail: MutexGuard<'a, Tail>,
+        condition: impl Fn(&Tail) -> bool,
+    ) -> MutexGuard<'a, Tail> {
+        while condition(&tail) {
+            tail.waiting += 1;
+            tail = self.arrived.wait(tail).unwrap_or_else(PoisonError::into_inner);
+            tail.waiting -= 1;
+        }
+        tail
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("partition", &self.partition)
+            .field("offsets", &self.offsets.snapshot())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,250 @@
+//! The read walk: bound by isolation, find the segment, find the batch, answer a slice of the file. Of the records
+//! themselves nothing is read; of the batches in front of the one asked for, only the headers since the last index
+//! entry.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::{OfflineError, ReadError};
+use crate::segment::Segment;
+use crate::segment::data::FileSlice;
+use crate::segment::scan::{BatchAt, ReadMode};
+use crate::segment::txn_index::AbortedTransaction;
+use crate::types::Offset;
+
+use super::{Log, LogOffsets};
+
+/// What to read.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct ReadRequest {
+    /// The first offset wanted. The answer begins with the batch that holds it.
+    pub from: Offset,
+    /// Bytes wanted at most. The last batch may be cut.
+    pub max_bytes: usize,
+    /// Whether the first batch comes whole although it is larger than `max_bytes`.
+    pub at_least_one: bool,
+    /// Where to stop.
+    pub isolation: Isolation,
+    /// Whether the read may wait for the disk.
+    pub mode: ReadMode,
+}
+
+impl ReadRequest {
+    /// A megabyte from the first offset on, at any cost.
+    pub fn from_start(isolation: Isolation) -> Self {
+        Self {
+            from: Offset::ZERO,
+            max_bytes: 1 << 20,
+            at_least_one: true,
+            isolation,
+            mode: ReadMode::Blocking,
+        }
+    }
+}
+
+/// Where a reader stops.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Isolation {
+    /// At the log's end: replicas.
+    LogEnd,
+    /// At the high watermark: consumers.
+    HighWatermark,
+    /// At the first open transaction: consumers at `read_committed`.
+    LastStable,
+}
+
+impl Isolation {
+    /// The end this isolation sees.
+    pub fn end(self, offsets: &LogOffsets) -> Offset {
+        match self {
+            Self::LogEnd => offsets.log_end,
+            Self::HighWatermark => offsets.high_watermark,
+            Self::LastStable => offsets.last_stable,
+        }
+    }
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The records.
+    pub data: FetchedData,
+    /// The ends of the log when it was read.
+    pub offsets: LogOffsets,
+    /// Aborted transactions among the records; only for [`Isolation::LastStable`].
+    pub aborted: Vec<AbortedTransaction>,
+}
+
+/// Where the records are.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum FetchedData {
+    /// There are none.
+    Empty,
+    /// In a file.
+    File(FileSlice),
+}
+
+impl Fetched {
+    /// Bytes of records.
+    pub fn len(&self) -> usize {
+        match &self.data {
+            FetchedData::Empty => 0,
+            FetchedData::File(slice) => slice.len(),
+        }
+    }
+
+    /// Whether there are no records.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A copy of the records.
+    pub fn to_bytes(&self) -> io::Result<Bytes> {
+        match &self.data {
+            FetchedData::Empty => Ok(Bytes::new()),
+            FetchedData::File(slice) => slice.to_bytes(),
+        }
+    }
+
+    fn empty(offsets: LogOffsets) -> Self {
+        Self { data: FetchedData::Empty, offsets, aborted: Vec::new() }
+    }
+}
+
+impl Log {
+    /// Reads from an offset on. Takes no lock that an append waits under, and never reads past what was published.
+    pub fn read(&self, request: &ReadRequest) -> Result<Fetched, ReadError> {
+        if let Some(offline) = self.home.dir_state().offline() {
+            return Err(OfflineError(Arc::clone(offline)).into());
+        }
+        let offsets = self.offsets.snapshot();
+        if request.from < offsets.log_start || request.from > offsets.log_end {
+            let LogOffsets { log_start, log_end, .. } = offsets;
+            return Err(ReadError::OffsetOutOfRange { from: request.from, log_start, log_end });
+        }
+        let end = request.isolation.end(&offsets);
+        if request.from >= end {
+            return Ok(Fetched::empty(offsets));
+        }
+        let Some((segment, first)) = self.locate(request.from, request.mode)? else {
+            return Ok(Fetched::empty(offsets));
+        };
+        let limit = position_of_end(&segment, end, request.mode)?;
+        let Some(len) = slice_len(&first, limit, request) else { return Ok(Fetched::empty(offsets)) };
+        let aborted = match request.isolation {
+            Isolation::LastStable => self.aborted_in(&segment, &first, len, request, end)?,
+            Isolation::LogEnd | Isolation::HighWatermark => Vec::new(),
+        };
+        let slice = FileSlice::new(segment.file()?, first.position, len);
+        Ok(Fetched { data: FetchedData::File(slice), offsets, aborted })
+    }
+
+    /// The batch that holds `offset`, or the first one behind it where compaction took it.
+    pub(super) fn locate(
+        &self,
+        offset: Offset,
+        mode: ReadMode,
+    ) -> Result<Option<(Arc<Segment>, BatchAt)>, ReadError> {
+        let mut segment = self.segments().floor(offset).cloned();
+        while let Some(current) = segment {
+            let (size, _) = current.published();
+            if let Some(batch) = current.batch_reaching(offset, size, mode)? {
+                return Ok(Some((current, batch)));
+            }
+            segment = self.segments().after(current.base_offset).cloned();
+        }
+        Ok(None)
+    }
+
+    // What a consumer must skip of the slice. Transactions of this segment and of those behind it may have begun in
+    // the slice; the last stable offset noted with each tells when there can be no more.
+    fn aborted_in(
+        &self,
+        segment: &Arc<Segment>,
+        first: &BatchAt,
+        len: usize,
+        request: &ReadRequest,
+        end: Offset,
+    ) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let slice_end = first.position + len as u64;
+        let upper =
+            segment.offset_ceiling(slice_end, request.mode)?.unwrap_or(segment.published().1).min(end);
+        let mut aborted = Vec::new();
+        let mut current = Some(Arc::clone(segment));
+        let mut complete = false;
+        while let Some(segment) = current.filter(|_| !complete) {
+            segment.aborted()?.for_each(request.mode, |transaction| {
+                if transaction.last_offset >= request.from && transaction.first_offset < upper {
+                    aborted.push(transaction);
+                }
+                complete = transaction.last_stable_offset >= upper;
+                !complete
+            })?;
+            current = self.segments().after(segment.base_offset).cloned();
+        }
+        Ok(aborted)
+    }
+}
+
+/// The position behind the last batch that lies before `end`.
+fn position_of_end(segment: &Segment, end: Offset, mode: ReadMode) -> Result<u64, ReadError> {
+    let (size, segment_end) = segment.published();
+    if end >= segment_end {
+        return Ok(size);
+    }
+    Ok(segment.batch_reaching(end, size, mode)?.map_or(size, |batch| batch.position))
+}
+
+/// Kafka's rule of `LogSegment.read`: up to `max_bytes`, cutting the last batch, but the first one whole where it is
+/// asked for; a first batch that would be cut is not worth sending.
+fn slice_len(first: &BatchAt, limit: u64, request: &ReadRequest) -> Option<usize> {
+    let available = limit.checked_sub(first.position).filter(|bytes| *bytes > 0)?;
+    let wanted = if request.at_least_one {
+        first.size.max(request.max_bytes as u64)
+    } else {
+        request.max_bytes as u64
+    };
+    (wanted >= first.size).then(|| available.min(wanted) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{LeaderEpoch, TimestampMs};
+
+    #[test]
+    fn a_slice_is_bounded_as_kafka_bounds_it() {
+        let first = BatchAt {
+            position: 100,
+            size: 50,
+            base_offset: Offset::ZERO,
+            last_offset: Offset::ZERO,
+            max_timestamp: TimestampMs::NONE,
+            leader_epoch: LeaderEpoch::NONE,
+            magic: 2,
+        };
+        for (max_bytes, at_least_one, limit, expected) in [
+            (1000, false, 300, Some(200)),
+            (120, false, 300, Some(120)),
+            (50, false, 300, Some(50)),
+            (49, false, 300, None),
+            (49, true, 300, Some(50)),
+            (0, true, 300, Some(50)),
+            (0, false, 300, None),
+            (1000, true, 100, None),
+            (1000, true, 50, None),
+        ] {
+            let request = ReadRequest {
+                from: Offset::ZERO,
+                max_bytes,
+                at_least_one,
+                isolation: Isolation::LogEnd,
+                mode: ReadMode::Blocking,
+            };
+            assert_eq!(slice_len(&first, limit, &request), expected, "{max_bytes} {at_least_one} {limit}");
+        }
+    }
+}

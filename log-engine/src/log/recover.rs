@@ -1,0 +1,313 @@
+//! Opening a log. After a clean stop, the files are believed: what is read are the ends of the indexes and the headers
+//! behind them. After any other stop, what lies behind the recovery point is checked byte by byte, cut at the first
+//! batch that is not whole, valid and continuous, and everything derived is written anew.
+//!
+//! The log is told epochs, it never invents one: what an unclean start means for leadership is decided above.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
+
+use crate::checkpoint::{self, LEADER_EPOCH_FILE, ReadCheckpointError};
+use crate::commit::Chain;
+use crate::config::LogConfig;
+use crate::epoch::EpochCache;
+use crate::error::{Corruption, ReadError};
+use crate::home::Home;
+use crate::producer::ProducerStates;
+use crate::segment::index::OpenIndexError;
+use crate::segment::rebuild::{RebuildRequest, Rebuilt, rebuild};
+use crate::segment::scan::{BatchAt, ReadMode, header_at};
+use crate::segment::set::SegmentSet;
+use crate::segment::{LogPath, Segment};
+use crate::types::{Offset, TopicId, TopicPartition};
+
+use super::Log;
+use super::flush::Flushed;
+use super::offsets::SharedOffsets;
+use super::producers::{
+    aborted_transaction, list_snapshots, load_newest, remove_snapshots, replay, summary_of,
+};
+use super::sweep::sweep;
+use super::tail::Tail;
+
+/// What opening one log found.
+#[derive(Debug, Clone)]
+pub struct LogOpening {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Whether the files were believed.
+    pub clean: bool,
+    /// Bytes whose checksums were computed.
+    pub scanned_bytes: u64,
+    /// Bytes cut off, later segments included.
+    pub cut_bytes: u64,
+    /// What was wrong at the cut.
+    pub damage: Option<Corruption>,
+}
+
+/// What a log is opened with.
+pub(crate) struct LogSeed {
+    pub(crate) home: Arc<Home>,
+    pub(crate) path: Arc<LogPath>,
+    pub(crate) partition: TopicPartition,
+    pub(crate) topic_id: Option<TopicId>,
+    pub(crate) config: LogConfig,
+    pub(crate) clean: bool,
+    pub(crate) recovery_point: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) high_watermark: Offset,
+}
+
+impl Log {
+    /// Opens the log in `seed.path`, which may be empty: then it begins at `seed.log_start`.
+    pub(crate) fn open(seed: LogSeed) -> Result<(Arc<Self>, LogOpening), ReadError> {
+        let bases = sweep(&seed.home.disk, &seed.path.get())?;
+        let mut recovery = Recovery::new(&seed)?;
+        recovery.load_segments(&bases)?;
+        recovery.start_over_if_behind_log_start()?;
+        recovery.finish()
+    }
+}
+
+struct Recovery<'a> {
+    seed: &'a LogSeed,
+    opening: LogOpening,
+    segments: Vec<Arc<Segment>>,
+    producers: Option<ProducerStates>,
+    epochs: EpochCache,
+    epochs_dirty: bool,
+    // The last batch checked, which the next segment must continue.
+    previous: Option<BatchAt>,
+}
+
+impl<'a> Recovery<'a> {
+    fn new(seed: &'a LogSeed) -> Result<Self, ReadError> {
+        let path = seed.path.get().join(LEADER_EPOCH_FILE);
+        let (epochs, epochs_dirty) = match checkpoint::read_epochs(&seed.home.disk, &path) {
+            Ok(Some(entries)) => (EpochCache::from_entries(entries), false),
+            // Absent or damaged: the batches tell.
+            Ok(None) | Err(ReadCheckpointError::Corrupt(_)) => (EpochCache::default(), true),
+            Err(ReadCheckpointError::Io(error)) => return Err(error.into()),
+        };
+        let opening = LogOpening {
+            partition: seed.partition.clone(),
+            clean: seed.clean,
+            scanned_bytes: 0,
+            cut_bytes: 0,
+            damage: None,
+        };
+        Ok(Self {
+            seed,
+            opening,
+            segments: Vec::new(),
+            producers: None,
+            epochs,
+            epochs_dirty,
+            previous: None,
+        })
+    }
+
+    fn load_segments(&mut self, bases: &[Offset]) -> Result<(), ReadError> {
+        let mut bases = bases.iter().peekable();
+        while let Some(&base) = bases.next() {
+            if self.opening.damage.is_some() {
+                self.drop_segment(base)?;
+                continue;
+            }
+            // A segment ends where the next begins, as far as anybody knows without reading it.
+            let next = bases.peek().map(|next| **next);
+            let believed = self.seed.clean || next.is_some_and(|next| next <= self.seed.recovery_point);
+            let segment = match believed.then(|| self.believe(base, next)).transpose()?.flatten() {
+                Some(segment) => segment,
+                None => self.rebuild(base)?,
+            };
+            self.segments.push(segment);
+        }
+        Ok(())
+    }
+
+    // `None` where the indexes do not agree with the log after all.
+    fn believe(&mut self, base: Offset, next: Option<Offset>) -> Result<Option<Arc<Segment>>, ReadError> {
+        let segment = match Segment::open_clean(&self.seed.home.disk, &self.seed.path, base) {
+            Ok(segment) => segment,
+            Err(OpenIndexError::Missing) => return Ok(None),
+            Err(OpenIndexError::Corrupt(corruption)) => {
+                tracing::warn!("rebuilding the indexes of {}: {corruption}", self.seed.partition);
+                return Ok(None);
+            }
+            Err(OpenIndexError::Io(error)) => return Err(error.into()),
+        };
+        match next {
+            Some(next) => segment.set_end_offset(next),
+            // The headers behind the last index entry tell where the log ends.
+            None => match segment.resume() {
+                Ok(()) => {}
+                Err(ReadError::Corrupt(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            },
+        }
+        Ok(Some(segment))
+    }
+
+    fn rebuild(&mut self, base: Offset) -> Result<Arc<Segment>, ReadError> {
+        let trusted_before = if self.seed.clean { base } else { self.seed.recovery_point.max(base) };
+        let mut producers = self.producers_at(base)?;
+        let request = RebuildRequest {
+            disk: &self.seed.home.disk,
+            path: &self.seed.path,
+            base_offset: base,
+            trusted_before,
+            index_interval_bytes: self.seed.config.index_interval_bytes,
+            previous: self.previous,
+        };
+        let (epochs, epochs_dirty) = (&mut self.epochs, &mut self.epochs_dirty);
+        let mut last = None;
+        let Rebuilt { segment, damage, cut_bytes, scanned_bytes } = rebuild(&request, |batch| {
+            *epochs_dirty |= epochs.assign(batch.at.leader_epoch, batch.at.base_offset);
+            last = Some(batch.at);
+            let summary = summary_of(batch.bytes, batch.at.position).filter(|_| batch.at.magic >= 2)?;
+            aborted_transaction(&producers.replay(&summary)?)
+        })?;
+        self.producers = Some(producers);
+        self.previous = last.or(self.previous);
+        self.opening.scanned_bytes += scanned_bytes;
+        self.opening.cut_bytes += cut_bytes;
+        if let Some(damage) = damage {
+            tracing::warn!("{}: {cut_bytes} bytes cut off: {damage}", self.seed.partition);
+            self.opening.damage = Some(damage);
+        }
+        Ok(segment)
+    }
+
+    // Producer state as of `offset`, from what was restored so far, or from a snapshot.
+    fn producers_at(&mut self, offset: Offset) -> Result<ProducerStates, ReadError> {
+        let mut states = match self.producers.take() {
+            Some(states) if states.end_offset() <= offset => states,
+            _ => self.load_producers(offset)?,
+        };
+        replay(&mut states, &self.segments, offset)?;
+        Ok(states)
+    }
+
+    fn load_producers(&self, until: Offset) -> io::Result<ProducerStates> {
+        let Home { disk, clock, producer_expiration_ms, .. } = &*self.seed.home;
+        let first = self.segments.first().map_or(until, |segment| segment.base_offset);
+        load_newest(disk, &self.seed.path.get(), first, until, clock.now(), *producer_expiration_ms)
+    }
+
+    // Behind a cut nothing continues the log.
+    fn drop_segment(&mut self, base: Offset) -> Result<(), ReadError> {
+        let segment = match Segment::open_clean(&self.seed.home.disk, &self.seed.path, base) {
+            Ok(segment) => segment,
+            Err(OpenIndexError::Io(error)) => return Err(error.into()),
+            Err(_) => self.rebuild_to_drop(base)?,
+        };
+        self.opening.cut_bytes += segment.published().0;
+        segment.mark_deleted()?;
+        Ok(segment.remove()?)
+    }
+
+    fn rebuild_to_drop(&self, base: Offset) -> Result<Arc<Segment>, ReadError> {
+        let now = self.seed.home.clock.now();
+        Ok(Segment::create(&self.seed.home.disk, &self.seed.path, base, now)?)
+    }
+
+    // A log start behind the end can only be a checkpoint that outlived the records (KAFKA-8413 and the like).
+    fn start_over_if_behind_log_start(&mut self) -> Result<(), ReadError> {
+        let end = self.segments.last().map(|segment| segment.published().1);
+        if end.is_some_and(|end| end >= self.seed.log_start) {
+            return Ok(());
+        }
+        for segment in self.segments.drain(..) {
+            segment.mark_deleted()?;
+            segment.remove()?;
+        }
+        let now = self.seed.home.clock.now();
+        let segment = Segment::create(&self.seed.home.disk, &self.seed.path, self.seed.log_start, now)?;
+        self.segments.push(segment);
+        self.epochs_dirty |= !self.epochs.entries().is_empty();
+        self.epochs.clear();
+        Ok(())
+    }
+
+    fn restore_epochs(&mut self, log_start: Offset, log_end: Offset) -> Result<(), ReadError> {
+        if self.epochs_dirty && self.epochs.entries().is_empty() {
+            self.epochs = epochs_from_batches(&self.segments)?;
+        }
+        self.epochs_dirty |= self.epochs.truncate_from_end(log_end.next());
+        self.epochs_dirty |= self.epochs.truncate_from_start(log_start);
+        Ok(())
+    }
+
+    // Of the snapshots, those at the start of a segment stay, and the newest, as in Kafka. None behind the end.
+    fn sweep_snapshots(&self, log_end: Offset) -> io::Result<Option<Offset>> {
+        let (disk, dir) = (&self.seed.home.disk, self.seed.path.get());
+        let newest = list_snapshots(disk, &dir)?.into_iter().rfind(|offset| *offset <= log_end);
+        let at_segment = |offset: Offset| self.segments.iter().any(|segment| segment.base_offset == offset);
+        remove_snapshots(disk, &dir, |offset| !at_segment(offset) && Some(offset) != newest)?;
+        Ok(newest.filter(|offset| !at_segment(*offset)))
+    }
+
+    fn finish(mut self) -> Result<(Arc<Log>, LogOpening), ReadError> {
+        let set = SegmentSet::new(std::mem::take(&mut self.segments));
+        let log_end = set.active().published().1;
+        let log_start = self.seed.log_start.max(set.first().base_offset).min(log_end);
+        self.segments = set.iter().cloned().collect();
+        self.restore_epochs(log_start, log_end)?;
+        let producers = self.producers_at(log_end)?;
+        let stray_snapshot = self.sweep_snapshots(log_end)?;
+        let recovery_point = if self.opening.clean { log_end } else { self.seed.recovery_point.min(log_end) };
+        let offsets = SharedOffsets::new(log_start, self.seed.high_watermark, log_end);
+        offsets.raise_durable_end(recovery_point);
+        offsets.set_first_unstable(producers.first_unstable_offset());
+        if self.opening.clean {
+            set.active().set_ground_durable();
+        }
+        let unflushed: u64 = set.floor_and_after(recovery_point).map(|segment| segment.published().0).sum();
+        let seed = self.seed;
+        let log = Arc::new(Log {
+            partition: seed.partition.clone(),
+            topic_id: seed.topic_id,
+            home: Arc::clone(&seed.home),
+            path: Arc::clone(&seed.path),
+            config: RwLock::new(Arc::new(seed.config.clone())),
+            offsets,
+            tail: Mutex::new(Tail::new(&set, log_end, producers, self.epochs, seed.home.random())?),
+            segments: RwLock::new(set),
+            arrived: Condvar::new(),
+            chain: Chain::new(),
+            recovery_point: AtomicI64::new(recovery_point.get()),
+            flushing: Mutex::new(Flushed { stray_snapshot }),
+            epochs_dirty: AtomicBool::new(self.epochs_dirty),
+            unflushed_bytes: AtomicU64::new(if recovery_point < log_end { unflushed } else { 0 }),
+            flushed_at: AtomicI64::new(seed.home.clock.now().get()),
+            end_listener: OnceLock::new(),
+        });
+        Ok((log, self.opening))
+    }
+}
+
+// Only when the epoch file is lost: all headers of the log are walked.
+fn epochs_from_batches(segments: &[Arc<Segment>]) -> Result<EpochCache, ReadError> {
+    let mut epochs = EpochCache::default();
+    for segment in segments {
+        let (file, (size, _)) = (segment.file()?, segment.published());
+        let mut position = 0;
+        while let Some(batch) = header_at(&*file, position, size, ReadMode::Blocking)? {
+            epochs.assign(batch.leader_epoch, batch.base_offset);
+            position = batch.end();
+        }
+    }
+    Ok(epochs)
+}
+
+impl From<OpenIndexError> for ReadError {
+    fn from(error: OpenIndexError) -> Self {
+        match error {
+            OpenIndexError::Missing => Self::Io(io::ErrorKind::NotFound.into()),
+            OpenIndexError::Corrupt(corruption) => Self::Corrupt(corruption),
+            OpenIndexError::Io(error) => Self::Io(error),
+        }
+    }
+}

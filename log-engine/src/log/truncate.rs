@@ -1,0 +1,141 @@
+//! Cutting a log: its end (replication), its start (DeleteRecords, retention), all of it.
+//!
+//! ```text
+//!   [log_start ........ log_end)     truncate_to(o):              [log_start .. o)
+//!                                    delete_records_before(o):           [o .. log_end)
+//!                                    truncate_fully_and_start_at(o):             [o, o)
+//! ```
+
+use std::sync::Arc;
+use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+
+use crate::error::TruncateError;
+use crate::home::Home;
+use crate::producer::ProducerStates;
+use crate::segment::Segment;
+use crate::segment::scan::ReadMode;
+use crate::types::Offset;
+
+use super::Log;
+use super::producers::{load_newest, remove_snapshots, replay};
+use super::tail::Tail;
+
+impl Log {
+    /// Removes the records from `end` on; answers whether there were any. Nothing is on its way meanwhile.
+    pub fn truncate_to(self: &Arc<Self>, end: Offset) -> Result<bool, TruncateError> {
+        let mut tail = self.open_and_drained()?;
+        if end >= tail.next_offset {
+            return Ok(false);
+        }
+        if end < self.segments().first().base_offset {
+            drop(tail);
+            return self.truncate_fully_and_start_at(end).map(|()| true);
+        }
+        // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
+        self.offsets.truncate(end, None);
+        self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
+        let behind = self.segments_mut().take_from(end.next());
+        mark_all_deleted(&behind)?;
+        remove_all(&behind)?;
+        let active = Arc::clone(self.segments().active());
+        let (size, _) = active.published();
+        let position =
+            active.batch_reaching(end, size, ReadMode::Blocking)?.map_or(size, |batch| batch.position);
+        active.truncate(position, end)?;
+        if tail.epochs.truncate_from_end(end) {
+            self.epochs_dirty.store(true, Ordering::Release);
+        }
+        tail.next_offset = end;
+        let jitter = tail.jitter;
+        tail.activate(active, jitter)?;
+        tail.producers = self.producers_at(end)?;
+        self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
+        Ok(true)
+    }
+
+    /// Removes everything; the next record will be at `start`.
+    pub fn truncate_fully_and_start_at(self: &Arc<Self>, start: Offset) -> Result<(), TruncateError> {
+        let mut tail = self.open_and_drained()?;
+        self.offsets.truncate(self.offsets.log_start(), None);
+        let old = {
+            let mut segments = self.segments_mut();
+            let placeholder = Arc::clone(segments.active());
+            segments.replace_all(placeholder)
+        };
+        mark_all_deleted(&old)?;
+        remove_all(&old)?;
+        let fresh = Segment::create(&self.home.disk, &self.path, start, self.home.clock.now())?;
+        self.segments_mut().replace_all(Arc::clone(&fresh));
+        self.offsets.restart(start);
+        self.recovery_point.store(start.get(), Ordering::Release);
+        tail.epochs.clear();
+        tail.producers.truncate_fully_and_start_at(start);
+        remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
+        self.epochs_dirty.store(true, Ordering::Release);
+        tail.next_offset = start;
+        let jitter = self.home.random();
+        tail.activate(fresh, jitter)?;
+        Ok(())
+    }
+
+    /// Moves the log start forward: records before `start` are no longer read, and whole segments of them are removed
+    /// by the next retention. Answers the log start, which never moves back.
+    pub fn delete_records_before(&self, start: Offset) -> Result<Offset, TruncateError> {
+        let offsets = self.offsets();
+        if start > offsets.high_watermark {
+            let (log_start, high_watermark) = (offsets.log_start, offsets.high_watermark);
+            return Err(TruncateError::OffsetOutOfRange { offset: start, log_start, high_watermark });
+        }
+        self.raise_log_start(start);
+        Ok(self.offsets.log_start())
+    }
+
+    pub(crate) fn raise_log_start(&self, start: Offset) {
+        if !self.offsets.raise_log_start(start) {
+            return;
+        }
+        let mut tail = self.tail();
+        if tail.epochs.truncate_from_start(start) {
+            self.epochs_dirty.store(true, Ordering::Release);
+        }
+        tail.producers.on_log_start_offset_incremented(start);
+        self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
+    }
+
+    // After a cut: what was built on the records that went is forgotten, the rest is read again.
+    fn producers_at(&self, end: Offset) -> Result<ProducerStates, TruncateError> {
+        let Home { disk, clock, producer_expiration_ms, .. } = &*self.home;
+        let dir = self.path.get();
+        remove_snapshots(disk, &dir, |offset| offset > end)?;
+        let segments: Vec<Arc<Segment>> = self.segments().iter().cloned().collect();
+        let first = self.segments().first().base_offset;
+        let mut states = load_newest(disk, &dir, first, end, clock.now(), *producer_expiration_ms)?;
+        replay(&mut states, &segments, end)?;
+        Ok(states)
+    }
+
+    /// Removes the oldest `count` segments; the log then starts at the next one at the earliest.
+    pub(crate) fn delete_segments(&self, count: usize) -> std::io::Result<()> {
+        let Some(start) = self.segments().iter().nth(count).map(|segment| segment.base_offset) else {
+            return Ok(());
+        };
+        self.raise_log_start(start);
+        let old = self.segments_mut().take_before(start);
+        mark_all_deleted(&old)?;
+        remove_all(&old)
+    }
+
+    fn open_and_drained(&self) -> Result<MutexGuard<'_, Tail>, TruncateError> {
+        let tail = self.wait_until_drained(self.tail());
+        if tail.closed { Err(TruncateError::Closed) } else { Ok(tail) }
+    }
+}
+
+fn remove_all(segments: &[Arc<Segment>]) -> std::io::Result<()> {
+    segments.iter().try_for_each(|segment| segment.remove())
+}
+
+fn mark_all_deleted(segments: &[Arc<Segment>]) -> std::io::Result<()> {
+    segments.iter().try_for_each(|segment| segment.mark_deleted())
+}

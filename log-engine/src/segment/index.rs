@@ -1,0 +1,277 @@
+//! A file of sorted entries of one fixed length: what the offset index and the time index have in common.
+//!
+//! New entries gather in memory and are written a page at a time: an index is derived data, so a crash may lose its
+//! tail, and recovery rebuilds it from the log. Kafka preallocates its index files and trims them on a clean close;
+//! after a crash they end in zeros, which [`IndexFile::keep_valid_prefix`] tells from entries by their order.
+//!
+//! Entry layouts are next door, in `offset_index` and `time_index`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Corruption, Rule};
+use crate::io::{Disk, FileHandle, OpenMode};
+
+use super::scan::{ReadMode, read_exact};
+
+/// One entry's layout.
+pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug {
+    /// Bytes of an entry.
+    const LEN: usize;
+    /// Appends the entry's bytes.
+    fn encode(self, to: &mut Vec<u8>);
+    /// Reads an entry from exactly [`Entry::LEN`] bytes.
+    fn decode(bytes: &[u8]) -> Self;
+    /// Whether `self` may stand behind `previous`.
+    fn follows(self, previous: Self) -> bool;
+}
+
+/// Entries held in memory before they are written.
+const TAIL_ENTRIES_MAX: usize = 512;
+
+/// Entries read at once when a search has narrowed down to a stretch of the file.
+const STRETCH_ENTRIES: u64 = 64;
+
+/// Bytes read at once when a whole index is walked.
+const WALK_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct IndexFile<E> {
+    path: PathBuf,
+    // Opened when first needed: most indexes of a large directory are never looked at.
+    file: Option<FileHandle>,
+    in_file: u64,
+    tail: Vec<E>,
+    last: Option<E>,
+}
+
+impl<E: Entry> IndexFile<E> {
+    /// The index at `path`, which may not exist yet. Reads its last entry and nothing else.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<Self, OpenIndexError> {
+        let mut index = Self { path, file: None, in_file: 0, tail: Vec::new(), last: None };
+        let length = match disk.metadata(&index.path) {
+            Ok(metadata) => metadata.len,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenIndexError::Missing),
+            Err(error) => return Err(error.into()),
+        };
+        if !length.is_multiple_of(E::LEN as u64) {
+            let rule = Rule::IndexLength { length, entry: E::LEN as u64 };
+            return Err(Corruption { file: index.path, position: 0, rule }.into());
+        }
+        index.in_file = length / E::LEN as u64;
+        if let Some(last) = index.in_file.checked_sub(1) {
+            let view = index.view(disk)?;
+            index.last = Some(view.entry(last, ReadMode::Blocking)?);
+        }
+        Ok(index)
+    }
+
+    /// An index without entries, whatever the file at `path` holds; the file is cut when it is next written.
+    pub(crate) fn empty(path: PathBuf) -> Self {
+        Self { path, file: None, in_file: 0, tail: Vec::new(), last: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn set_path(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.in_file + self.tail.len() as u64
+    }
+
+    pub(crate) fn last(&self) -> Option<E> {
+        self.last
+    }
+
+    /// Appends an entry, which must follow the last one.
+    pub(crate) fn append(&mut self, disk: &Arc<dyn Disk>, entry: E) -> io::Result<()> {
+        debug_assert!(self.last.is_none_or(|last| entry.follows(last)), "{entry:?} after {:?}", self.last);
+        self.tail.push(entry);
+        self.last = Some(entry);
+        if self.tail.len() >= TAIL_ENTRIES_MAX { self.write_tail(disk) } else { Ok(()) }
+    }
+
+    /// Hands the entries in memory to the operating system.
+    pub(crate) fn write_tail(&mut self, disk: &Arc<dyn Disk>) -> io::Result<()> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(self.tail.len() * E::LEN);
+        for entry in &self.tail {
+            entry.encode(&mut bytes);
+        }
+        let position = self.in_file * E::LEN as u64;
+        self.handle(disk)?.write_all_at(&bytes, position)?;
+        self.in_file += self.tail.len() as u64;
+        self.tail.clear();
+        Ok(())
+    }
+
+    /// Writes what is in memory and cuts what lies behind: the file holds exactly the entries.
+    pub(crate) fn trim(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+        self.write_tail(disk)?;
+        let length = self.in_file * E::LEN as u64;
+        let file = self.handle(disk)?;
+        if file.len()? != length {
+            file.set_len(length)?;
+        }
+        Ok(file)
+    }
+
+    /// Drops the entries from the first that `keep` refuses.
+    pub(crate) fn truncate(&mut self, disk: &Arc<dyn Disk>, keep: impl Fn(E) -> bool) -> io::Result<()> {
+        self.write_tail(disk)?;
+        let view = self.view(disk)?;
+        let kept = view.partition_point(keep, ReadMode::Blocking)?;
+        if kept < self.in_file {
+            self.in_file = kept;
+            self.last = kept.checked_sub(1).map(|last| view.entry(last, ReadMode::Blocking)).transpose()?;
+            self.trim(disk)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the entries up to the first that does not follow its predecessor or that `valid` refuses, and cuts the
+    /// rest: how a preallocated, half written or damaged file becomes an index again.
+    pub(crate) fn keep_valid_prefix(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        valid: impl Fn(E) -> bool,
+    ) -> io::Result<()> {
+        let file = self.handle(disk)?;
+        let entries = file.len()? / E::LEN as u64;
+        let per_read = (WALK_BYTES / E::LEN) as u64;
+        let (mut kept, mut last) = (0, None);
+        let mut bytes = vec![0; WALK_BYTES];
+        'walk: while kept < entries {
+            let count = per_read.min(entries - kept);
+            let stretch = &mut bytes[..count as usize * E::LEN];
+            file.read_exact_at(stretch, kept * E::LEN as u64)?;
+            for entry in stretch.chunks_exact(E::LEN).map(E::decode) {
+                if !valid(entry) || !last.is_none_or(|last| entry.follows(last)) {
+                    break 'walk;
+                }
+                last = Some(entry);
+                kept += 1;
+            }
+        }
+        self.in_file = kept;
+        self.last = last;
+        self.tail.clear();
+        self.trim(disk).map(drop)
+    }
+
+    /// The last entry that `reached` accepts, among those in memory; otherwise where to look in the file.
+    pub(crate) fn floor(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        reached: impl Fn(E) -> bool,
+    ) -> io::Result<Floor<E>> {
+        match self.tail.partition_point(|entry| reached(*entry)).checked_sub(1) {
+            Some(index) => Ok(Floor::Found(Some(self.tail[index]))),
+            None if self.in_file == 0 => Ok(Floor::Found(None)),
+            None => Ok(Floor::InFile(self.view(disk)?)),
+        }
+    }
+
+    /// The first entry that `below` refuses: among those in memory, and where to look for an earlier one.
+    pub(crate) fn ceiling(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        below: impl Fn(E) -> bool,
+    ) -> io::Result<(Option<E>, Option<IndexView>)> {
+        let in_memory = self.tail.get(self.tail.partition_point(|entry| below(*entry))).copied();
+        let view = if self.in_file == 0 { None } else { Some(self.view(disk)?) };
+        Ok((in_memory, view))
+    }
+
+    fn view(&mut self, disk: &Arc<dyn Disk>) -> io::Result<IndexView> {
+        Ok(IndexView { file: self.handle(disk)?, entries: self.in_file, entry_len: E::LEN as u64 })
+    }
+
+    /// Opens the file, so that a view finds it also after it was renamed.
+    pub(crate) fn handle(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = disk.open(&self.path, OpenMode::OpenOrCreate)?;
+        Ok(Arc::clone(self.file.insert(file)))
+    }
+}
+
+/// Where a search goes on.
+pub(crate) enum Floor<E> {
+    /// The entry, or none as small as was asked for.
+    Found(Option<E>),
+    /// Searched outside the segment's lock.
+    InFile(IndexView),
+}
+
+/// The entries in a file at one moment.
+pub(crate) struct IndexView {
+    file: FileHandle,
+    entries: u64,
+    entry_len: u64,
+}
+
+impl IndexView {
+    /// The last entry that `reached` accepts; `reached` must accept a prefix.
+    pub(crate) fn floor<E: Entry>(
+        &self,
+        reached: impl Fn(E) -> bool,
+        mode: ReadMode,
+    ) -> io::Result<Option<E>> {
+        match self.partition_point(reached, mode)?.checked_sub(1) {
+            Some(index) => self.entry(index, mode).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The first entry that `below` refuses; `below` must accept a prefix.
+    pub(crate) fn ceiling<E: Entry>(
+        &self,
+        below: impl Fn(E) -> bool,
+        mode: ReadMode,
+    ) -> io::Result<Option<E>> {
+        match self.partition_point(below, mode)? {
+            index if index < self.entries => self.entry(index, mode).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn partition_point<E: Entry>(&self, reached: impl Fn(E) -> bool, mode: ReadMode) -> io::Result<u64> {
+        let (mut low, mut high) = (0, self.entries);
+        while high - low > STRETCH_ENTRIES {
+            let middle = low + (high - low) / 2;
+            if reached(self.entry(middle, mode)?) { low = middle + 1 } else { high = middle }
+        }
+        let mut bytes = vec![0; ((high - low) * self.entry_len) as usize];
+        read_exact(&*self.file, &mut bytes, low * self.entry_len, mode)?;
+        let stretch: Vec<E> = bytes.chunks_exact(E::LEN).map(E::decode).collect();
+        Ok(low + stretch.partition_point(|entry| reached(*entry)) as u64)
+    }
+
+    fn entry<E: Entry>(&self, index: u64, mode: ReadMode) -> io::Result<E> {
+        debug_assert_eq!(self.entry_len, E::LEN as u64, "a view of another index");
+        let mut bytes = [0; 16];
+        let bytes = &mut bytes[..E::LEN];
+        read_exact(&*self.file, bytes, index * self.entry_len, mode)?;
+        Ok(E::decode(bytes))
+    }
+}
+
+/// Why an index cannot serve as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenIndexError {
+    #[error("the index file is missing")]
+    Missing,
+    #[error(transparent)]
+    Corrupt(#[from] Corruption),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,460 @@
+//! A segment: one `.log` file and the indexes that share its base offset.
+//!
+//! A segment knows what was published to it and how to find it again. It does not write records (the committer does),
+//! nor decide when it is full (`log/roll.rs`).
+
+pub(crate) mod data;
+pub(crate) mod index;
+pub(crate) mod name;
+pub(crate) mod offset_index;
+pub(crate) mod pace;
+pub(crate) mod rebuild;
+pub(crate) mod scan;
+pub(crate) mod set;
+pub(crate) mod time_index;
+pub(crate) mod txn_index;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+
+use crate::error::{Corruption, ReadError, Rule};
+use crate::io::{Disk, FileHandle, OpenMode};
+use crate::types::{Offset, TimestampMs};
+
+use index::{Floor, IndexFile, OpenIndexError};
+use name::{DELETED, FileType, file_name};
+use offset_index::OffsetEntry;
+use pace::Pace;
+use scan::{BatchAt, ReadMode, batch_reaching, header_at};
+use time_index::TimeEntry;
+use txn_index::{AbortedTransaction, TxnIndex, TxnIndexView};
+
+/// Where a log lies; it changes when the log is deleted.
+#[derive(Debug)]
+pub(crate) struct LogPath(RwLock<Arc<Path>>);
+
+impl LogPath {
+    pub(crate) fn new(path: PathBuf) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(path.into())))
+    }
+
+    pub(crate) fn get(&self) -> Arc<Path> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set(&self, path: PathBuf) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = path.into();
+    }
+
+    pub(crate) fn file(&self, offset: Offset, file_type: FileType) -> PathBuf {
+        self.get().join(file_name(offset, file_type))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base_offset: Offset,
+    disk: Arc<dyn Disk>,
+    path: Arc<LogPath>,
+    log_file: OnceLock<FileHandle>,
+    state: Mutex<State>,
+    // Everything that an acknowledged record in this segment rests on is durable: the segments before it, and its own
+    // name in the directory. Asked by appends that promise durability.
+    ground_is_durable: AtomicBool,
+}
+
+/// What was published.
+#[derive(Debug)]
+struct State {
+    size: u64,
+    end_offset: Offset,
+    pace: Pace,
+    created: TimestampMs,
+    offset_index: IndexFile<OffsetEntry>,
+    time_index: IndexFile<TimeEntry>,
+    txn_index: TxnIndex,
+}
+
+/// Facts of a segment, for lists and decisions.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct SegmentInfo {
+    /// The offset the files are named after.
+    pub base_offset: Offset,
+    /// The offset after the last record.
+    pub end_offset: Offset,
+    /// Bytes of records.
+    pub size_bytes: u64,
+    /// The largest timestamp, or none where no record has any.
+    pub max_timestamp: Option<TimestampMs>,
+    /// When the segment was created or, for segments found at the start, last written.
+    pub created: TimestampMs,
+}
+
+impl Segment {
+    /// Creates the files of an empty segment. They are named durably only after the directory was synced.
+    pub(crate) fn create(
+        disk: &Arc<dyn Disk>,
+        path: &Arc<LogPath>,
+        base_offset: Offset,
+        now: TimestampMs,
+    ) -> io::Result<Arc<Self>> {
+        let file = disk.open(&path.file(base_offset, FileType::Log), OpenMode::OpenOrCreate)?;
+        // Left by an append that failed after a roll; nothing in it was published.
+        if file.len()? > 0 {
+            file.set_len(0)?;
+        }
+        let mut offset_index = IndexFile::empty(path.file(base_offset, FileType::OffsetIndex));
+        let mut time_index = IndexFile::empty(path.file(base_offset, FileType::TimeIndex));
+        offset_index.trim(disk)?;
+        time_index.trim(disk)?;
+        let state = State {
+            size: 0,
+            end_offset: base_offset,
+            pace: Pace::default(),
+            created: now,
+            offset_index,
+            time_index,
+            txn_index: TxnIndex::empty(path.file(base_offset, FileType::TxnIndex)),
+        };
+        Ok(Self::with_state(disk, path, base_offset, state, Some(file)))
+    }
+
+    /// Opens a segment whose files are known to agree, from a clean stop: no record data is read, only what tells
+    /// the largest timestamp and that the indexes do not point outside the log.
+    pub(crate) fn open_clean(
+        disk: &Arc<dyn Disk>,
+        path: &Arc<LogPath>,
+        base_offset: Offset,
+    ) -> Result<Arc<Self>, OpenIndexError> {
+        let log_path = path.file(base_offset, FileType::Log);
+        let metadata = disk.metadata(&log_path)?;
+        let offset_index = IndexFile::open(disk, path.file(base_offset, FileType::OffsetIndex))?;
+        let time_index = IndexFile::open(disk, path.file(base_offset, FileType::TimeIndex))?;
+        let state = State {
+            size: metadata.len,
+            end_offset: base_offset,
+            pace: Pace::resumed(base_offset, metadata.len, &offset_index, &time_index),
+            created: TimestampMs::new(metadata.modified_ms),
+            offset_index,
+            time_index,
+            txn_index: TxnIndex::open(disk, path.file(base_offset, FileType::TxnIndex))?,
+        };
+        state.check_indexes(base_offset)?;
+        Ok(Self::with_state(disk, path, base_offset, state, None))
+    }
+
+    fn with_state(
+        disk: &Arc<dyn Disk>,
+        path: &Arc<LogPath>,
+        base_offset: Offset,
+        state: State,
+        file: Option<FileHandle>,
+    ) -> Arc<Self> {
+        let log_file = OnceLock::new();
+        if let Some(file) = file {
+            let _ = log_file.set(file);
+        }
+        Arc::new(Self {
+            base_offset,
+            disk: Arc::clone(disk),
+            path: Arc::clone(path),
+            log_file,
+            state: Mutex::new(state),
+            ground_is_durable: AtomicBool::new(false),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The `.log` file, opened when first needed.
+    pub(crate) fn file(&self) -> io::Result<FileHandle> {
+        if let Some(file) = self.log_file.get() {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.disk.open(&self.path.file(self.base_offset, FileType::Log), OpenMode::ReadWrite)?;
+        Ok(Arc::clone(self.log_file.get_or_init(|| file)))
+    }
+
+    pub(crate) fn info(&self) -> SegmentInfo {
+        let state = self.state();
+        SegmentInfo {
+            base_offset: self.base_offset,
+            end_offset: state.end_offset,
+            size_bytes: state.size,
+            max_timestamp: Some(state.pace.max_timestamp).filter(|timestamp| timestamp.get() >= 0),
+            created: state.created,
+        }
+    }
+
+    /// Published bytes, and the offset behind them.
+    pub(crate) fn published(&self) -> (u64, Offset) {
+        let state = self.state();
+        (state.size, state.end_offset)
+    }
+
+    /// Finds the segment's end, for one that was opened: walks the headers behind the last index entry.
+    pub(crate) fn resume(&self) -> Result<(), ReadError> {
+        let file = self.file()?;
+        self.state().resume_pace(&*file, self.base_offset)
+    }
+
+    /// What the next append continues: bytes so far and where the indexes stand.
+    pub(crate) fn pace(&self) -> Pace {
+        self.state().pace
+    }
+
+    pub(crate) fn set_end_offset(&self, end: Offset) {
+        self.state().end_offset = end;
+    }
+
+    /// Notes a batch that is in the file now: index entries where they are due, and the segment's new end.
+    pub(crate) fn publish(&self, batch: &BatchAt, index_interval_bytes: u32) -> io::Result<()> {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.note(&self.disk, self.base_offset, batch, index_interval_bytes)
+    }
+
+    /// Notes an aborted transaction that ended in this segment.
+    pub(crate) fn publish_aborted(&self, transaction: &AbortedTransaction) -> io::Result<()> {
+        self.state().txn_index.append(&self.disk, transaction)
+    }
+
+    /// The segment takes no more appends: the time index gets its last entry, both indexes lose what is not theirs.
+    pub(crate) fn seal(&self) -> io::Result<()> {
+        let mut state = self.state();
+        state.append_last_time_entry(&self.disk, self.base_offset)?;
+        state.offset_index.trim(&self.disk)?;
+        state.time_index.trim(&self.disk)?;
+        Ok(())
+    }
+
+    /// Records and indexes become durable, as far as they were published when this was called. No lock is held while
+    /// the disk is waited for.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let derived = {
+            let mut state = self.state();
+            state.offset_index.write_tail(&self.disk)?;
+            state.time_index.write_tail(&self.disk)?;
+            let txn_index = state.txn_index.trim(&self.disk)?;
+            [
+                Some(state.offset_index.handle(&self.disk)?),
+                Some(state.time_index.handle(&self.disk)?),
+                txn_index,
+            ]
+        };
+        self.file()?.sync_data()?;
+        derived.into_iter().flatten().try_for_each(|file| file.sync_data())
+    }
+
+    pub(crate) fn ground_is_durable(&self) -> bool {
+        self.ground_is_durable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_ground_durable(&self) {
+        self.ground_is_durable.store(true, Ordering::Release);
+    }
+
+    /// Where to start looking for `offset`: the position of the last indexed batch that ends at or before it, or the
+    /// start of the file.
+    pub(crate) fn position_floor(&self, offset: Offset, mode: ReadMode) -> io::Result<u64> {
+        let base = self.base_offset;
+        let reached = |entry: OffsetEntry| entry.absolute(base) <= offset;
+        let floor = self.state().offset_index.floor(&self.disk, reached)?;
+        let entry = match floor {
+            Floor::Found(entry) => entry,
+            Floor::InFile(view) => view.floor(reached, mode)?,
+        };
+        Ok(entry.map_or(0, |entry: OffsetEntry| entry.position.get()))
+    }
+
+    /// An offset that lies behind every batch that begins before `position`, as near as the index tells; `None` where
+    /// only the segment's end does.
+    pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> io::Result<Option<Offset>> {
+        let below = |entry: OffsetEntry| entry.position.get() < position;
+        let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below)?;
+        let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
+        Ok(in_file.or(in_memory).map(|entry: OffsetEntry| entry.absolute(self.base_offset)))
+    }
+
+    /// The first batch that ends at or after `offset`, within the first `size` bytes.
+    pub(crate) fn batch_reaching(
+        &self,
+        offset: Offset,
+        size: u64,
+        mode: ReadMode,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        let from = self.position_floor(offset, mode)?.min(size);
+        batch_reaching(&*self.file()?, from, size, offset, mode)
+    }
+
+    /// The offset up to which no record of the segment is younger than `timestamp` would need: the last time entry
+    /// below it, as Kafka's `TimeIndex.lookup`.
+    pub(crate) fn offset_floor_of_time(&self, timestamp: TimestampMs, mode: ReadMode) -> io::Result<Offset> {
+        let reached = |entry: TimeEntry| entry.timestamp <= timestamp;
+        let floor = self.state().time_index.floor(&self.disk, reached)?;
+        let entry = match floor {
+            Floor::Found(entry) => entry,
+            Floor::InFile(view) => view.floor(reached, mode)?,
+        };
+        Ok(entry.map_or(self.base_offset, |entry: TimeEntry| entry.absolute(self.base_offset)))
+    }
+
+    /// The largest timestamp and the last offset of the batch that has it.
+    pub(crate) fn max_timestamp(&self) -> (TimestampMs, Offset) {
+        let state = self.state();
+        (state.pace.max_timestamp, state.pace.offset_of_max)
+    }
+
+    pub(crate) fn aborted(&self) -> io::Result<TxnIndexView> {
+        self.state().txn_index.view(&self.disk)
+    }
+
+    /// Cuts the published end back to `position`, where `end` is the offset of the next record. The file shrinks.
+    pub(crate) fn truncate(&self, position: u64, end: Offset) -> Result<(), ReadError> {
+        let file = self.file()?;
+        file.set_len(position)?;
+        let mut state = self.state();
+        let base = self.base_offset;
+        state.offset_index.truncate(&self.disk, |entry| entry.position.get() < position)?;
+        state.time_index.truncate(&self.disk, |entry| entry.absolute(base) < end)?;
+        state.txn_index.truncate_to(&self.disk, end)?;
+        state.size = position;
+        state.end_offset = end;
+        state.resume_pace(&*file, base)
+    }
+
+    /// Opens the files, because their names are about to change: whoever holds this segment goes on reading it.
+    pub(crate) fn open_all(&self) -> io::Result<()> {
+        self.file()?;
+        let mut state = self.state();
+        if state.offset_index.len() > 0 {
+            state.offset_index.handle(&self.disk)?;
+        }
+        if state.time_index.len() > 0 {
+            state.time_index.handle(&self.disk)?;
+        }
+        state.txn_index.view(&self.disk).map(drop)
+    }
+
+    /// The log's directory has another name now.
+    pub(crate) fn follow_path(&self) {
+        let mut state = self.state();
+        state.offset_index.set_path(self.path.file(self.base_offset, FileType::OffsetIndex));
+        state.time_index.set_path(self.path.file(self.base_offset, FileType::TimeIndex));
+        state.txn_index.set_path(self.path.file(self.base_offset, FileType::TxnIndex));
+    }
+
+    /// Renames the files to `.deleted`. Whoever reads them goes on reading; see [`Segment::remove`].
+    pub(crate) fn mark_deleted(&self) -> io::Result<()> {
+        self.open_all()?;
+        self.rename(&mut self.state(), DELETED)
+    }
+
+    /// Removes the files of a segment that was marked deleted.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        let state = self.state();
+        let log_path = with_suffix(&self.path.file(self.base_offset, FileType::Log), DELETED);
+        let snapshot = with_suffix(&self.path.file(self.base_offset, FileType::ProducerSnapshot), DELETED);
+        for path in
+            [&log_path, &snapshot, state.offset_index.path(), state.time_index.path(), state.txn_index.path()]
+        {
+            ignore_missing(self.disk.remove_file(path))?;
+        }
+        Ok(())
+    }
+
+    fn rename(&self, state: &mut State, suffix: &str) -> io::Result<()> {
+        let renamed = |file_type| -> io::Result<PathBuf> {
+            let plain = self.path.file(self.base_offset, file_type);
+            let new = with_suffix(&plain, suffix);
+            ignore_missing(self.disk.rename(&plain, &new))?;
+            Ok(new)
+        };
+        renamed(FileType::Log)?;
+        renamed(FileType::ProducerSnapshot)?;
+        state.offset_index.set_path(renamed(FileType::OffsetIndex)?);
+        state.time_index.set_path(renamed(FileType::TimeIndex)?);
+        state.txn_index.set_path(renamed(FileType::TxnIndex)?);
+        Ok(())
+    }
+}
+
+impl State {
+    fn note(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        base: Offset,
+        batch: &BatchAt,
+        index_interval_bytes: u32,
+    ) -> io::Result<()> {
+        let due = self.pace.step(base, batch, index_interval_bytes);
+        if let Some(entry) = due.offset_entry {
+            self.offset_index.append(disk, entry)?;
+        }
+        if let Some(entry) = due.time_entry {
+            self.time_index.append(disk, entry)?;
+        }
+        self.size = batch.end();
+        self.end_offset = batch.last_offset.next();
+        Ok(())
+    }
+
+    fn append_last_time_entry(&mut self, disk: &Arc<dyn Disk>, base: Offset) -> io::Result<()> {
+        match self.pace.last_time_entry(base) {
+            Some(entry) => self.time_index.append(disk, entry),
+            None => Ok(()),
+        }
+    }
+
+    // After a cut, or on opening: the pace as if every batch had just been appended. Walks the headers behind the
+    // last index entry.
+    fn resume_pace(&mut self, file: &dyn crate::io::DiskFile, base: Offset) -> Result<(), ReadError> {
+        self.pace = Pace::resumed(base, self.size, &self.offset_index, &self.time_index);
+        let mut position = self.pace.last_indexed_position(&self.offset_index);
+        while let Some(batch) = header_at(file, position, self.size, ReadMode::Blocking)? {
+            self.pace.see_timestamp(&batch);
+            self.end_offset = batch.last_offset.next();
+            position = batch.end();
+        }
+        Ok(())
+    }
+
+    // Kafka's sanity checks, and that the last entry does not point outside the log.
+    fn check_indexes(&self, base: Offset) -> Result<(), Corruption> {
+        let outside = |path: &Path, entries: u64| Corruption {
+            file: path.to_owned(),
+            position: 0,
+            rule: Rule::IndexOrder { entry: entries.saturating_sub(1) },
+        };
+        if let Some(last) = self.offset_index.last() {
+            let first_only = self.offset_index.len() == 1;
+            if last.position.get() >= self.size || (last.offset.get() == 0 && !first_only) {
+                return Err(outside(self.offset_index.path(), self.offset_index.len()));
+            }
+        }
+        if let Some(last) = self.time_index.last()
+            && (last.absolute(base) < base || (last.timestamp.get() <= 0 && self.time_index.len() > 1))
+        {
+            return Err(outside(self.time_index.path(), self.time_index.len()));
+        }
+        Ok(())
+    }
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// A file that is not there is as good as removed or renamed.
+pub(crate) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}

@@ -1,0 +1,158 @@
+//! Making a segment trustworthy again from its `.log` alone: cut what is not whole, valid and continuous, and write
+//! anew what is derived. Kafka's `LogSegment.recover`, except that what lies before the recovery point is believed
+//! instead of read: it was synced, indexes included, before the point moved there.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::error::{Corruption, ReadError};
+use crate::io::{Disk, FileHandle, OpenMode};
+use crate::types::{Offset, TimestampMs};
+
+use super::index::IndexFile;
+use super::name::FileType;
+use super::offset_index::OffsetEntry;
+use super::pace::Pace;
+use super::scan::{BatchAt, CheckedBatch, CheckedWalk, ReadMode, WalkError, header_at};
+use super::time_index::TimeEntry;
+use super::txn_index::{AbortedTransaction, TxnIndex};
+use super::{LogPath, Segment, State};
+
+/// What a rebuild is told.
+pub(crate) struct RebuildRequest<'a> {
+    pub(crate) disk: &'a Arc<dyn Disk>,
+    pub(crate) path: &'a Arc<LogPath>,
+    pub(crate) base_offset: Offset,
+    /// Records before this are believed.
+    pub(crate) trusted_before: Offset,
+    pub(crate) index_interval_bytes: u32,
+    /// The last batch of the segment before, where it was looked at.
+    pub(crate) previous: Option<BatchAt>,
+}
+
+/// What a rebuild found.
+pub(crate) struct Rebuilt {
+    pub(crate) segment: Arc<Segment>,
+    /// What ended the good part, if the file went on behind it.
+    pub(crate) damage: Option<Corruption>,
+    /// Bytes that were cut off.
+    pub(crate) cut_bytes: u64,
+    /// Bytes whose checksums were computed.
+    pub(crate) scanned_bytes: u64,
+}
+
+/// Rebuilds a segment. `visit` sees every batch that is not merely believed, and may answer with a transaction that
+/// the batch aborted.
+pub(crate) fn rebuild(
+    request: &RebuildRequest<'_>,
+    mut visit: impl FnMut(&CheckedBatch<'_>) -> Option<AbortedTransaction>,
+) -> Result<Rebuilt, ReadError> {
+    let (disk, base) = (request.disk, request.base_offset);
+    let file = disk.open(&request.path.file(base, FileType::Log), OpenMode::OpenOrCreate)?;
+    let length = file.len()?;
+    let mut trusted_before = request.trusted_before;
+    let mut state = derived_before(request, trusted_before, length)?;
+    let (start, previous) = match believed(&file, &mut state, base, trusted_before, length) {
+        Ok(start) => start,
+        // What was to be believed does not even hang together: look at everything.
+        Err(ReadError::Corrupt(_)) => {
+            trusted_before = base;
+            state = derived_before(request, trusted_before, length)?;
+            (0, None)
+        }
+        Err(error) => return Err(error),
+    };
+    let mut walk = CheckedWalk::new(&*file, length, base, previous.or(request.previous));
+    let mut position = start;
+    let mut damage = None;
+    loop {
+        match walk.batch_at(position) {
+            Ok(None) => break,
+            Ok(Some(batch)) => {
+                state.note(disk, base, &batch.at, request.index_interval_bytes)?;
+                if let Some(aborted) = visit(&batch) {
+                    state.txn_index.append(disk, &aborted)?;
+                }
+                position = batch.at.end();
+            }
+            Err(WalkError::Corrupt(corruption)) => {
+                damage = Some(corruption);
+                break;
+            }
+            Err(WalkError::Io(error)) => return Err(error.into()),
+        }
+    }
+    if position < length {
+        file.set_len(position)?;
+    }
+    state.append_last_time_entry(disk, base)?;
+    state.offset_index.trim(disk)?;
+    state.time_index.trim(disk)?;
+    state.txn_index.trim(disk)?;
+    state.size = position;
+    Ok(Rebuilt {
+        segment: Segment::with_state(disk, request.path, base, state, Some(file)),
+        damage,
+        cut_bytes: length - position,
+        scanned_bytes: position - start,
+    })
+}
+
+// The state of a segment that ends at `trusted_before`, as its indexes tell; of whatever they hold, only what is in
+// order and points before that offset is kept.
+fn derived_before(request: &RebuildRequest<'_>, trusted_before: Offset, length: u64) -> io::Result<State> {
+    let (disk, base) = (request.disk, request.base_offset);
+    let path = |file_type| request.path.file(base, file_type);
+    let mut offset_index = IndexFile::empty(path(FileType::OffsetIndex));
+    offset_index.keep_valid_prefix(disk, |entry: OffsetEntry| {
+        entry.absolute(base) < trusted_before && entry.position.get() < length && entry.position.get() > 0
+    })?;
+    let mut time_index = IndexFile::empty(path(FileType::TimeIndex));
+    time_index.keep_valid_prefix(disk, |entry: TimeEntry| {
+        entry.absolute(base) < trusted_before && entry.timestamp.get() >= 0
+    })?;
+    let mut txn_index = TxnIndex::open(disk, path(FileType::TxnIndex))?;
+    txn_index.truncate_to(disk, trusted_before)?;
+    let created = disk.metadata(&path(FileType::Log)).map_or(0, |metadata| metadata.modified_ms);
+    Ok(State {
+        size: 0,
+        end_offset: base,
+        pace: Pace::default(),
+        created: TimestampMs::new(created),
+        offset_index,
+        time_index,
+        txn_index,
+    })
+}
+
+// Walks headers from the last kept index entry to the first batch that is not believed; answers its position and the
+// batch before it.
+fn believed(
+    file: &FileHandle,
+    state: &mut State,
+    base: Offset,
+    trusted_before: Offset,
+    length: u64,
+) -> Result<(u64, Option<BatchAt>), ReadError> {
+    let mut position = state.offset_index.last().map_or(0, |entry| entry.position.get());
+    let indexed = state.offset_index.last();
+    let mut previous: Option<BatchAt> = None;
+    while let Some(batch) = header_at(&**file, position, length, ReadMode::Blocking)? {
+        if previous.is_none() && indexed.is_some_and(|entry| entry.absolute(base) != batch.last_offset) {
+            let rule = crate::error::Rule::IndexOrder { entry: state.offset_index.len() - 1 };
+            return Err(Corruption { file: state.offset_index.path().to_owned(), position, rule }.into());
+        }
+        if batch.last_offset >= trusted_before {
+            break;
+        }
+        position = batch.end();
+        previous = Some(batch);
+    }
+    state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
+    if let Some(previous) = previous {
+        state.end_offset = previous.last_offset.next();
+        state.pace.see_timestamp(&previous);
+    }
+    state.size = position;
+    Ok((position, previous))
+}

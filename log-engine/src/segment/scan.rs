@@ -1,0 +1,306 @@
+//! Walking the batches of a `.log` file: header by header for readers, byte by byte with checksums for recovery.
+//!
+//! A reader's walk fetches 61 bytes per batch and never the records. Recovery's walk trusts nothing: a batch counts
+//! only if it is whole, its checksum matches, and it continues the one before it. It holds one window of the file in
+//! memory, whatever a length field claims.
+
+use std::io;
+
+use crate::batch::legacy::LegacyView;
+use crate::batch::{BatchHeader, HEADER_LEN, LOG_OVERHEAD, Prefix};
+use crate::error::{Corruption, ReadError, Rule};
+use crate::io::DiskFile;
+use crate::types::{LeaderEpoch, Offset, TimestampMs};
+
+/// Whether a read may wait for the disk.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum ReadMode {
+    /// Only what is in the page cache; the answer may be [`ReadError::WouldBlock`].
+    CachedOnly,
+    /// Whatever it takes.
+    #[default]
+    Blocking,
+}
+
+/// Fills `buffer` from `position`, in the way `mode` allows.
+pub(crate) fn read_exact(
+    file: &dyn DiskFile,
+    buffer: &mut [u8],
+    position: u64,
+    mode: ReadMode,
+) -> io::Result<()> {
+    if mode == ReadMode::Blocking {
+        return file.read_exact_at(buffer, position);
+    }
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_cached_at(&mut buffer[filled..], position + filled as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => filled += n,
+        }
+    }
+    Ok(())
+}
+
+/// What a walk tells of a batch.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct BatchAt {
+    pub(crate) position: u64,
+    pub(crate) size: u64,
+    pub(crate) base_offset: Offset,
+    pub(crate) last_offset: Offset,
+    pub(crate) max_timestamp: TimestampMs,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) magic: i8,
+}
+
+impl BatchAt {
+    /// Where the next batch begins.
+    pub(crate) fn end(&self) -> u64 {
+        self.position + self.size
+    }
+
+    // `bytes` begins with the batch and holds a whole header of its format.
+    fn read(bytes: &[u8], position: u64) -> Result<Self, Rule> {
+        let prefix = Prefix::read(bytes).map_err(|_| broken_prefix(bytes))?;
+        let size = prefix.size_in_bytes as u64;
+        if prefix.magic < 2 {
+            // Magic 0 and 1 carry the last offset in front, whether compressed or not; magic 1 has a timestamp.
+            let timestamp = match (prefix.magic, bytes.get(LEGACY_TIMESTAMP..LEGACY_TIMESTAMP + 8)) {
+                (1, Some(bytes)) => bytes.iter().fold(0, |number: i64, byte| number << 8 | i64::from(*byte)),
+                _ => TimestampMs::NONE.get(),
+            };
+            return Ok(Self {
+                position,
+                size,
+                base_offset: prefix.base_offset,
+                last_offset: prefix.base_offset,
+                max_timestamp: TimestampMs::new(timestamp),
+                leader_epoch: LeaderEpoch::NONE,
+                magic: prefix.magic,
+            });
+        }
+        let header = BatchHeader::read(bytes).map_err(|_| broken_prefix(bytes))?;
+        if header.last_offset_delta() < 0 || header.base_offset().get() < 0 {
+            return Err(Rule::BatchHeader);
+        }
+        Ok(Self {
+            position,
+            size,
+            base_offset: header.base_offset(),
+            last_offset: header.last_offset(),
+            max_timestamp: header.max_timestamp(),
+            leader_epoch: header.leader_epoch(),
+            magic: header.magic(),
+        })
+    }
+}
+
+const LEGACY_TIMESTAMP: usize = 18;
+const LENGTH: usize = 8;
+const MAGIC: usize = 16;
+const CRC: usize = 17;
+const CRC_FROM: usize = 21;
+
+fn broken_prefix(bytes: &[u8]) -> Rule {
+    match (bytes.get(LENGTH..LOG_OVERHEAD), bytes.get(MAGIC)) {
+        (Some(length), Some(&magic)) => {
+            let length = length.iter().fold(0, |number: i32, byte| number << 8 | i32::from(*byte));
+            if (0..=2).contains(&magic) {
+                Rule::BatchLength { length }
+            } else {
+                Rule::Magic { magic: magic as i8 }
+            }
+        }
+        _ => Rule::BatchHeader,
+    }
+}
+
+/// The batch at `position` of a stretch that ends at `end`; `None` at the end.
+pub(crate) fn header_at(
+    file: &dyn DiskFile,
+    position: u64,
+    end: u64,
+    mode: ReadMode,
+) -> Result<Option<BatchAt>, ReadError> {
+    if position >= end {
+        return Ok(None);
+    }
+    let present = end - position;
+    let corrupt = |rule| Corruption { file: file.path().to_owned(), position, rule };
+    if present < Prefix::LEN as u64 {
+        return Err(corrupt(Rule::BatchCut { expected: Prefix::LEN as u64, present }).into());
+    }
+    let mut bytes = [0; HEADER_LEN];
+    let bytes = &mut bytes[..present.min(HEADER_LEN as u64) as usize];
+    read_exact(file, bytes, position, mode)?;
+    let batch = BatchAt::read(bytes, position).map_err(corrupt)?;
+    if batch.size > present {
+        return Err(corrupt(Rule::BatchCut { expected: batch.size, present }).into());
+    }
+    Ok(Some(batch))
+}
+
+/// The first batch from `position` on that ends at or after `offset`.
+pub(crate) fn batch_reaching(
+    file: &dyn DiskFile,
+    mut position: u64,
+    end: u64,
+    offset: Offset,
+    mode: ReadMode,
+) -> Result<Option<BatchAt>, ReadError> {
+    while let Some(batch) = header_at(file, position, end, mode)? {
+        if batch.last_offset >= offset {
+            return Ok(Some(batch));
+        }
+        position = batch.end();
+    }
+    Ok(None)
+}
+
+fn legacy_crc_is_valid(bytes: &[u8]) -> bool {
+    LegacyView::read(bytes).is_ok_and(|view| view.crc_is_valid())
+}
+
+/// Bytes of the file that a checking walk holds at a time.
+const WINDOW: usize = 256 * 1024;
+
+/// Walks batches and believes none.
+pub(crate) struct CheckedWalk<'a> {
+    file: &'a dyn DiskFile,
+    end: u64,
+    base_offset: Offset,
+    previous: Option<BatchAt>,
+    window: Vec<u8>,
+    // Where in the file the window begins, and how much of it is filled.
+    window_at: u64,
+    window_len: usize,
+}
+
+/// A batch that is whole, valid and continues the log.
+pub(crate) struct CheckedBatch<'a> {
+    pub(crate) at: BatchAt,
+    /// All of the batch, unless it is larger than the window; then only its first bytes.
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Why a checking walk ended early.
+#[derive(Debug)]
+pub(crate) enum WalkError {
+    /// The stretch up to here is good; this is not.
+    Corrupt(Corruption),
+    Io(io::Error),
+}
+
+impl From<io::Error> for WalkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl<'a> CheckedWalk<'a> {
+    /// Will walk `file` up to `end`, the segment of `base_offset`. `previous` is the batch before, where it is known.
+    pub(crate) fn new(
+        file: &'a dyn DiskFile,
+        end: u64,
+        base_offset: Offset,
+        previous: Option<BatchAt>,
+    ) -> Self {
+        Self { file, end, base_offset, previous, window: Vec::new(), window_at: 0, window_len: 0 }
+    }
+
+    /// The batch at `position`, `None` at the end.
+    pub(crate) fn batch_at(&mut self, position: u64) -> Result<Option<CheckedBatch<'_>>, WalkError> {
+        if position >= self.end {
+            return Ok(None);
+        }
+        let at = self.parse_at(position)?;
+        self.check_order(&at).map_err(|rule| self.corrupt(position, rule))?;
+        self.check_crc(&at)?;
+        self.previous = Some(at);
+        let held = at.size.min(WINDOW as u64) as usize;
+        Ok(Some(CheckedBatch { at, bytes: self.bytes(position, held)? }))
+    }
+
+    fn parse_at(&mut self, position: u64) -> Result<BatchAt, WalkError> {
+        let present = self.end - position;
+        if present < Prefix::LEN as u64 {
+            let rule = Rule::BatchCut { expected: Prefix::LEN as u64, present };
+            return Err(self.corrupt(position, rule));
+        }
+        let bytes = self.bytes(position, present.min(HEADER_LEN as u64) as usize)?;
+        let at = BatchAt::read(bytes, position).map_err(|rule| self.corrupt(position, rule))?;
+        if at.size > present {
+            return Err(self.corrupt(position, Rule::BatchCut { expected: at.size, present }));
+        }
+        Ok(at)
+    }
+
+    // The checksum covers neither base offset nor epoch: a batch that was written to the wrong place is only known by
+    // its not continuing the log.
+    fn check_order(&self, at: &BatchAt) -> Result<(), Rule> {
+        if at.last_offset.relative_to(self.base_offset).is_none() || at.base_offset < self.base_offset {
+            return Err(Rule::OffsetRange { offset: at.last_offset, base: self.base_offset });
+        }
+        let Some(previous) = &self.previous else { return Ok(()) };
+        if at.base_offset <= previous.last_offset {
+            return Err(Rule::OffsetOrder { base: at.base_offset, previous: previous.last_offset });
+        }
+        if at.leader_epoch.get() >= 0 && at.leader_epoch < previous.leader_epoch {
+            return Err(Rule::EpochOrder { epoch: at.leader_epoch, previous: previous.leader_epoch });
+        }
+        Ok(())
+    }
+
+    fn check_crc(&mut self, at: &BatchAt) -> Result<(), WalkError> {
+        if at.magic < 2 {
+            return self.check_legacy(at);
+        }
+        let stored =
+            self.bytes(at.position + CRC as u64, 4)?.iter().fold(0, |n: u32, byte| n << 8 | u32::from(*byte));
+        let mut computed = 0;
+        let mut position = at.position + CRC_FROM as u64;
+        while position < at.end() {
+            let len = (at.end() - position).min(WINDOW as u64) as usize;
+            computed = crc32c::crc32c_append(computed, self.bytes(position, len)?);
+            position += len as u64;
+        }
+        if stored == computed {
+            Ok(())
+        } else {
+            Err(self.corrupt(at.position, Rule::CrcMismatch { stored, computed }))
+        }
+    }
+
+    // The older formats have another checksum and no split header: one that is larger than the window is read as a
+    // whole, which is at most what is left of the file.
+    fn check_legacy(&mut self, at: &BatchAt) -> Result<(), WalkError> {
+        let valid = if at.size <= WINDOW as u64 {
+            legacy_crc_is_valid(self.bytes(at.position, at.size as usize)?)
+        } else {
+            let mut bytes = vec![0; at.size as usize];
+            self.file.read_exact_at(&mut bytes, at.position)?;
+            legacy_crc_is_valid(&bytes)
+        };
+        if valid { Ok(()) } else { Err(self.corrupt(at.position, Rule::BatchHeader)) }
+    }
+
+    // `len` bytes from `position`; at most a window.
+    fn bytes(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
+        let held =
+            position >= self.window_at && position + len as u64 <= self.window_at + self.window_len as u64;
+        if !held {
+            self.window.resize(WINDOW, 0);
+            let want = (self.end - position).min(WINDOW as u64) as usize;
+            self.window_len = 0;
+            self.file.read_exact_at(&mut self.window[..want], position)?;
+            (self.window_at, self.window_len) = (position, want);
+        }
+        let start = (position - self.window_at) as usize;
+        Ok(&self.window[start..start + len])
+    }
+
+    fn corrupt(&self, position: u64, rule: Rule) -> WalkError {
+        WalkError::Corrupt(Corruption { file: self.file.path().to_owned(), position, rule })
+    }
+}

@@ -1,0 +1,73 @@
+//! The segments of a log, in order. Never empty: the last one is active.
+
+use std::sync::Arc;
+
+use crate::types::Offset;
+
+use super::Segment;
+
+#[derive(Debug)]
+pub(crate) struct SegmentSet {
+    // By base offset. Logs have few segments, and lookups end with one of the last: a sorted list does.
+    segments: Vec<Arc<Segment>>,
+}
+
+impl SegmentSet {
+    pub(crate) fn new(mut segments: Vec<Arc<Segment>>) -> Self {
+        assert!(!segments.is_empty(), "a log has a segment");
+        segments.sort_by_key(|segment| segment.base_offset);
+        Self { segments }
+    }
+
+    pub(crate) fn active(&self) -> &Arc<Segment> {
+        self.segments.last().expect("a log has a segment")
+    }
+
+    pub(crate) fn first(&self) -> &Arc<Segment> {
+        self.segments.first().expect("a log has a segment")
+    }
+
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Segment>> + ExactSizeIterator {
+        self.segments.iter()
+    }
+
+    /// The segment that `offset` lies in, if it lies in any: the last that begins at or before it.
+    pub(crate) fn floor(&self, offset: Offset) -> Option<&Arc<Segment>> {
+        let behind = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        self.segments.get(behind.checked_sub(1)?)
+    }
+
+    /// The segment after the one at `base`.
+    pub(crate) fn after(&self, base: Offset) -> Option<&Arc<Segment>> {
+        self.segments.get(self.segments.partition_point(|segment| segment.base_offset <= base))
+    }
+
+    /// The segments from the one that `offset` lies in.
+    pub(crate) fn floor_and_after(&self, offset: Offset) -> impl Iterator<Item = &Arc<Segment>> {
+        let behind = self.segments.partition_point(|segment| segment.base_offset <= offset);
+        self.segments.iter().skip(behind.saturating_sub(1))
+    }
+
+    /// A new active segment.
+    pub(crate) fn push(&mut self, segment: Arc<Segment>) {
+        assert!(segment.base_offset > self.active().base_offset, "segments follow one another");
+        self.segments.push(segment);
+    }
+
+    /// Takes out the segments before `base`; the last one always stays.
+    pub(crate) fn take_before(&mut self, base: Offset) -> Vec<Arc<Segment>> {
+        let count = self.segments.partition_point(|segment| segment.base_offset < base);
+        self.segments.drain(..count.min(self.segments.len() - 1)).collect()
+    }
+
+    /// Takes out the segments at or after `base`; the first one always stays.
+    pub(crate) fn take_from(&mut self, base: Offset) -> Vec<Arc<Segment>> {
+        let from = self.segments.partition_point(|segment| segment.base_offset < base);
+        self.segments.split_off(from.max(1))
+    }
+
+    /// Puts `segment` in the place of all others, which are answered.
+    pub(crate) fn replace_all(&mut self, segment: Arc<Segment>) -> Vec<Arc<Segment>> {
+        std::mem::replace(&mut self.segments, vec![segment])
+    }
+}

@@ -1,0 +1,234 @@
+//! `.txnindex`: the aborted transactions that end in a segment. Exists only where there is one.
+//!
+//! ```text
+//!  0 version            i16 | 0
+//!  2 producer id        i64
+//! 10 first offset       i64 | of the transaction
+//! 18 last offset        i64 | of its abort marker
+//! 26 last stable offset i64 | when the marker was appended
+//! ```
+//!
+//! Entries are rare and written as they come.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Corruption, Rule};
+use crate::io::{Disk, FileHandle, OpenMode};
+use crate::types::{Offset, ProducerId};
+
+use super::scan::{ReadMode, read_exact};
+
+/// Bytes of an entry.
+pub const ENTRY_LEN: usize = 34;
+
+const VERSION: i16 = 0;
+
+/// A transaction that was aborted, as a reader at `read_committed` has to know it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct AbortedTransaction {
+    /// Whose transaction it was.
+    pub producer_id: ProducerId,
+    /// Offset of its first record.
+    pub first_offset: Offset,
+    /// Offset of its abort marker.
+    pub last_offset: Offset,
+    /// The last stable offset when the marker was appended.
+    pub last_stable_offset: Offset,
+}
+
+impl AbortedTransaction {
+    /// The entry's bytes.
+    pub fn encode(&self) -> [u8; ENTRY_LEN] {
+        let mut bytes = [0; ENTRY_LEN];
+        bytes[..2].copy_from_slice(&VERSION.to_be_bytes());
+        let fields = [
+            self.producer_id.get(),
+            self.first_offset.get(),
+            self.last_offset.get(),
+            self.last_stable_offset.get(),
+        ];
+        for (field, to) in fields.into_iter().zip(bytes[2..].chunks_exact_mut(8)) {
+            to.copy_from_slice(&field.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// Reads an entry; `None` for a version that nobody writes.
+    pub fn decode(bytes: &[u8; ENTRY_LEN]) -> Option<Self> {
+        if i16::from_be_bytes([bytes[0], bytes[1]]) != VERSION {
+            return None;
+        }
+        let field = |index: usize| {
+            let start = 2 + index * 8;
+            bytes[start..start + 8].iter().fold(0, |number: i64, byte| number << 8 | i64::from(*byte))
+        };
+        Some(Self {
+            producer_id: ProducerId::new(field(0)),
+            first_offset: Offset::new(field(1)),
+            last_offset: Offset::new(field(2)),
+            last_stable_offset: Offset::new(field(3)),
+        })
+    }
+}
+
+/// Entries read at once.
+const ENTRIES_PER_READ: usize = 128;
+
+#[derive(Debug)]
+pub(crate) struct TxnIndex {
+    path: PathBuf,
+    file: Option<FileHandle>,
+    entries: u64,
+}
+
+impl TxnIndex {
+    /// The index at `path`, which most often does not exist. A part of an entry at the end, and anything that is no
+    /// entry, ends it.
+    pub(crate) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
+        let length = match disk.metadata(&path) {
+            Ok(metadata) => metadata.len,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path, file: None, entries: length / ENTRY_LEN as u64 })
+    }
+
+    pub(crate) fn empty(path: PathBuf) -> Self {
+        Self { path, file: None, entries: 0 }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn set_path(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    pub(crate) fn append(&mut self, disk: &Arc<dyn Disk>, entry: &AbortedTransaction) -> io::Result<()> {
+        let position = self.entries * ENTRY_LEN as u64;
+        self.handle(disk)?.write_all_at(&entry.encode(), position)?;
+        self.entries += 1;
+        Ok(())
+    }
+
+    /// The file holds exactly the entries; `None` if there never was one.
+    pub(crate) fn trim(&mut self, disk: &Arc<dyn Disk>) -> io::Result<Option<FileHandle>> {
+        if self.entries == 0 && self.file.is_none() {
+            match disk.metadata(&self.path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+        }
+        let file = self.handle(disk)?;
+        file.set_len(self.entries * ENTRY_LEN as u64)?;
+        Ok(Some(file))
+    }
+
+    /// Drops the entries of transactions that end at or after `end`.
+    pub(crate) fn truncate_to(&mut self, disk: &Arc<dyn Disk>, end: Offset) -> io::Result<()> {
+        if self.entries == 0 {
+            return self.trim(disk).map(drop);
+        }
+        let mut kept = 0;
+        self.view(disk)?.for_each(ReadMode::Blocking, |entry| {
+            let keep = entry.last_offset < end;
+            kept += u64::from(keep);
+            keep
+        })?;
+        self.entries = kept;
+        self.trim(disk).map(drop)
+    }
+
+    pub(crate) fn view(&mut self, disk: &Arc<dyn Disk>) -> io::Result<TxnIndexView> {
+        if self.entries == 0 {
+            return Ok(TxnIndexView { file: None, entries: 0 });
+        }
+        Ok(TxnIndexView { file: Some(self.handle(disk)?), entries: self.entries })
+    }
+
+    fn handle(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+        if let Some(file) = &self.file {
+            return Ok(Arc::clone(file));
+        }
+        let file = disk.open(&self.path, OpenMode::OpenOrCreate)?;
+        Ok(Arc::clone(self.file.insert(file)))
+    }
+}
+
+/// The entries in a file at one moment, read outside the segment's lock.
+pub(crate) struct TxnIndexView {
+    file: Option<FileHandle>,
+    entries: u64,
+}
+
+impl TxnIndexView {
+    /// Visits the entries in order until `visit` says no more, or one cannot be read as an entry.
+    pub(crate) fn for_each(
+        &self,
+        mode: ReadMode,
+        mut visit: impl FnMut(AbortedTransaction) -> bool,
+    ) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut bytes = [0; ENTRIES_PER_READ * ENTRY_LEN];
+        let mut done = 0;
+        while done < self.entries {
+            let count = (self.entries - done).min(ENTRIES_PER_READ as u64);
+            let stretch = &mut bytes[..count as usize * ENTRY_LEN];
+            read_exact(&**file, stretch, done * ENTRY_LEN as u64, mode)?;
+            for entry in stretch.as_chunks().0 {
+                let Some(entry) = AbortedTransaction::decode(entry) else { return Ok(()) };
+                if !visit(entry) {
+                    return Ok(());
+                }
+            }
+            done += count;
+        }
+        Ok(())
+    }
+}
+
+/// Parses a whole `.txnindex` file, for tools.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Vec<AbortedTransaction>, Corruption> {
+    let (entries, rest) = bytes.as_chunks();
+    if !rest.is_empty() {
+        let rule = Rule::IndexLength { length: bytes.len() as u64, entry: ENTRY_LEN as u64 };
+        return Err(Corruption { file: path.to_owned(), position: 0, rule });
+    }
+    let decode = |(index, entry)| {
+        AbortedTransaction::decode(entry).ok_or_else(|| Corruption {
+            file: path.to_owned(),
+            position: (index * ENTRY_LEN) as u64,
+            rule: Rule::IndexOrder { entry: index as u64 },
+        })
+    };
+    entries.iter().enumerate().map(decode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_lies_in_the_file_as_kafka_writes_it() {
+        let entry = AbortedTransaction {
+            producer_id: ProducerId::new(1),
+            first_offset: Offset::new(2),
+            last_offset: Offset::new(3),
+            last_stable_offset: Offset::new(4),
+        };
+        let mut expected = vec![0, 0];
+        for number in 1u8..=4 {
+            expected.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, number]);
+        }
+        assert_eq!(entry.encode().to_vec(), expected);
+        assert_eq!(AbortedTransaction::decode(&entry.encode()), Some(entry));
+        assert_eq!(parse(Path::new("x"), &expected), Ok(vec![entry]));
+        assert!(parse(Path::new("x"), &expected[..33]).is_err());
+        expected[1] = 1;
+        assert!(parse(Path::new("x"), &expected).is_err());
+    }
+}
