@@ -5,10 +5,11 @@
 //! so that it asks for nothing that Kafka does not do, and to Klamm.
 
 mod clients;
+mod dumps;
 mod schemas;
 
 use klamm_tests::properties::Properties;
-use klamm_tests::{kafka, oracle};
+use klamm_tests::{kafka, oracle, questions};
 use tempfile::TempDir;
 
 /// A cluster id for directories that a test formats itself.
@@ -30,12 +31,18 @@ impl Place {
 }
 
 #[test]
-fn every_client_story_holds_on_kafka_itself() {
+fn what_is_asked_of_klamm_holds_on_kafka_itself() {
     let Some(oracle) = oracle::required() else { return };
     let place = Place::new();
     let properties = place.properties();
     kafka::format(oracle, &properties, CLUSTER_ID);
     let kafka = kafka::start(oracle, &properties);
+    let answers = questions::ask(kafka.bootstrap());
+    if std::env::var_os("KLAMM_WRITE_GOLDEN").is_some_and(|value| value == "1") {
+        std::fs::write(questions::kafkas_answers(), answers.join("\n") + "\n").expect("the tree is writable");
+    }
+    questions::assert_as_kafka(&answers);
     clients::all(oracle, kafka.bootstrap());
     kafka.stop();
+    dumps::agree(oracle, &properties.data());
 }

@@ -15,3 +15,4 @@ pub mod oracle;
 pub mod planted;
 pub mod process;
 pub mod properties;
+pub mod questions;

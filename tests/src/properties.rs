@@ -32,6 +32,9 @@ impl Properties {
             ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
             ("log.dirs", data.display().to_string()),
             ("num.partitions", "1".to_owned()),
+            // A broker that was killed may not come back before its session has ended: seconds, as shipped.
+            ("broker.session.timeout.ms", "1000".to_owned()),
+            ("broker.heartbeat.interval.ms", "300".to_owned()),
             ("num.network.threads", "2".to_owned()),
             ("num.io.threads", "4".to_owned()),
             ("offsets.topic.replication.factor", "1".to_owned()),

@@ -73,6 +73,14 @@ public class Clients {
                 return configuration(bootstrap, topic, w[3]);
             case "topics":
                 return topics(bootstrap);
+            case "describe":
+                return describe(bootstrap, topic);
+            case "transact":
+                return transact(bootstrap, partition(w), w[4]);
+            case "read":
+                return read(bootstrap, partition(w), w[4]);
+            case "digest":
+                return digest(bootstrap, partition(w), w[4]);
             case "produce":
                 return produce(bootstrap, partition(w), w[4], w[5].equals("idempotent"), Integer.parseInt(w[6]),
                     Integer.parseInt(w[7]));
@@ -81,6 +89,8 @@ public class Clients {
             case "offsets":
                 return offsets(bootstrap, partition(w));
             case "at-time":
+                return atTime(bootstrap, partition(w), T0 + Long.parseLong(w[4]));
+            case "at-timestamp":
                 return atTime(bootstrap, partition(w), Long.parseLong(w[4]));
             case "store":
                 return store(bootstrap, topic, Path.of(w[3]));
@@ -133,6 +143,20 @@ public class Clients {
 
     private static String topics(String bootstrap) throws Exception {
         return admin(bootstrap, admin -> String.join(",", new java.util.TreeSet<>(admin.listTopics().names().get())));
+    }
+
+    /** The topic's id, and for each partition its leader, replicas and in-sync replicas. */
+    private static String describe(String bootstrap, String topic) throws Exception {
+        return admin(bootstrap, admin -> {
+            var description = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+            StringBuilder text = new StringBuilder(description.topicId().toString());
+            for (var partition : description.partitions()) {
+                text.append(' ').append(partition.partition()).append(':').append(partition.leader().id())
+                    .append(partition.replicas().stream().map(node -> node.id()).toList().toString().replace(" ", ""))
+                    .append(partition.isr().stream().map(node -> node.id()).toList().toString().replace(" ", ""));
+            }
+            return text;
+        });
     }
 
     // ---- producing
@@ -195,6 +219,26 @@ public class Clients {
         return text.getBytes(StandardCharsets.UTF_8);
     }
 
+    /** Two transactions, the first committed, the second aborted; NAME tells them from others. */
+    private static String transact(String bootstrap, TopicPartition to, String name) {
+        try (var producer = producer(bootstrap, Map.of("transactional.id", name))) {
+            producer.initTransactions();
+            for (String end : List.of("committed", "aborted")) {
+                producer.beginTransaction();
+                for (int i = 0; i < 3; i++) {
+                    producer.send(new ProducerRecord<>(to.topic(), to.partition(), null, bytes(name + "-" + end + "-" + i)));
+                }
+                producer.flush();
+                if (end.equals("committed")) {
+                    producer.commitTransaction();
+                } else {
+                    producer.abortTransaction();
+                }
+            }
+        }
+        return "";
+    }
+
     // ---- consuming, without a group
 
     private static KafkaConsumer<byte[], byte[]> consumer(String bootstrap, String isolation) {
@@ -252,16 +296,44 @@ public class Clients {
             "header of " + n);
     }
 
+    /** All values, with commas between. */
+    private static String read(String bootstrap, TopicPartition from, String isolation) throws Exception {
+        List<String> values = new ArrayList<>();
+        try (var consumer = consumer(bootstrap, isolation)) {
+            readAll(consumer, from, record -> values.add(new String(record.value(), StandardCharsets.UTF_8)));
+        }
+        return String.join(",", values);
+    }
+
+    /** Number of records and a digest over everything a consumer is told of each. */
+    private static String digest(String bootstrap, TopicPartition from, String isolation) throws Exception {
+        var digest = java.security.MessageDigest.getInstance("SHA-256");
+        long[] count = {0};
+        try (var consumer = consumer(bootstrap, isolation)) {
+            readAll(consumer, from, record -> {
+                count[0]++;
+                String text = record.offset() + " " + record.timestamp() + " " + record.timestampType() + " "
+                    + record.leaderEpoch() + " " + Arrays.toString(record.key()) + Arrays.toString(record.value());
+                digest.update(bytes(text));
+                for (var header : record.headers()) {
+                    digest.update(bytes(header.key() + Arrays.toString(header.value())));
+                }
+            });
+        }
+        return count[0] + " " + java.util.HexFormat.of().formatHex(digest.digest());
+    }
+
     private static String offsets(String bootstrap, TopicPartition of) {
         try (var consumer = consumer(bootstrap, "uncommitted")) {
             return consumer.beginningOffsets(List.of(of), PATIENCE).get(of) + " " + consumer.endOffsets(List.of(of), PATIENCE).get(of);
         }
     }
 
-    private static String atTime(String bootstrap, TopicPartition of, long number) {
+    private static String atTime(String bootstrap, TopicPartition of, long timestamp) {
         try (var consumer = consumer(bootstrap, "uncommitted")) {
-            var found = consumer.offsetsForTimes(Map.of(of, T0 + number), PATIENCE).get(of);
-            return found == null ? "none" : found.offset() + " " + (found.timestamp() - T0) + " " + found.leaderEpoch().orElse(-1);
+            var found = consumer.offsetsForTimes(Map.of(of, timestamp), PATIENCE).get(of);
+            return found == null ? "none"
+                : found.offset() + " " + (found.timestamp() - timestamp) + " " + found.leaderEpoch().orElse(-1);
         }
     }
 

@@ -1,0 +1,95 @@
+//! Kafka's dump tool and ours over the same files: the same text, byte for byte.
+//!
+//! Where Kafka's tool finds something wrong, it complains on standard error and gives up or goes on as if nothing were.
+//! Ours prints at least the same; whether it is damage is for the dump tool's own tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use klamm_tests::binaries;
+use klamm_tests::oracle::Oracle;
+use klamm_tests::process::output_of;
+
+/// Compares the two tools over every file of a data directory that a dump tool reads.
+pub(crate) fn agree(oracle: &Oracle, data: &Path) {
+    let scratch = tempfile::tempdir().expect("a temporary directory can be made");
+    let requests: Vec<(PathBuf, String)> = files(data)
+        .iter()
+        .flat_map(|file| arguments(file))
+        .enumerate()
+        .map(|(number, arguments)| (scratch.path().join(number.to_string()), arguments))
+        .collect();
+    assert!(requests.len() > 10, "{} has files to dump", data.display());
+    let codes = oracle.dump(data, &requests);
+    let differences: Vec<String> = requests
+        .iter()
+        .zip(codes)
+        .filter_map(|((output, arguments), code)| {
+            let kafkas = fs::read(output).expect("Dump wrote what Kafka printed");
+            let complained = code != 0 || output.with_extension("stderr").exists();
+            difference(data, arguments, &kafkas, complained)
+        })
+        .collect();
+    assert!(
+        differences.is_empty(),
+        "{} of {} differ:\n{}",
+        differences.len(),
+        requests.len(),
+        differences.join("\n")
+    );
+}
+
+/// Files below `data`, relative to it, in order.
+fn files(data: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for partition in fs::read_dir(data).expect("a data directory can be listed") {
+        let partition = partition.expect("a data directory can be listed").path();
+        if !partition.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(&partition).expect("a partition can be listed") {
+            let file = file.expect("a partition can be listed").path();
+            files.push(file.strip_prefix(data).expect("below").to_str().expect("names are text").to_owned());
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The ways to dump a file.
+fn arguments(file: &str) -> Vec<String> {
+    let metadata = file.starts_with("__cluster_metadata");
+    let flags: &[&str] = match file.rsplit('.').next() {
+        Some("log") if metadata => &["", "--cluster-metadata-decoder"],
+        Some("log") => &["", "--deep-iteration", "--print-data-log"],
+        Some("checkpoint") if metadata => &["", "--cluster-metadata-decoder"],
+        Some("index" | "timeindex") => &["", "--index-sanity-check"],
+        Some("txnindex" | "snapshot") => &[""],
+        _ => &[],
+    };
+    flags.iter().map(|flag| format!("--files {file} {flag}").trim_end().to_owned()).collect()
+}
+
+fn difference(data: &Path, arguments: &str, kafkas: &[u8], complained: bool) -> Option<String> {
+    let mut tool = Command::new(binaries::kafka_dump_log());
+    let ours = output_of(tool.args(arguments.split(' ')).current_dir(data), b"");
+    let same = if complained {
+        ours.stdout.starts_with(kafkas)
+    } else {
+        ours.stdout == kafkas && ours.status.success()
+    };
+    if same {
+        return None;
+    }
+    let texts = [kafkas, &ours.stdout].map(String::from_utf8_lossy);
+    let mut lines = texts[0].lines().zip(texts[1].lines()).enumerate();
+    let first = lines.find(|(_, (kafka, klamm))| kafka != klamm);
+    let lines = first.map_or_else(
+        || format!("  {} lines against {}", texts[0].lines().count(), texts[1].lines().count()),
+        |(number, (kafka, klamm))| format!("  line {}\n  Kafka: {kafka}\n  Klamm: {klamm}", number + 1),
+    );
+    let stderr = String::from_utf8_lossy(&ours.stderr);
+    let stderr = stderr.trim();
+    Some(format!("{arguments} (Kafka complains: {complained}; ours: {})\n{lines}\n  {stderr}", ours.status))
+}
