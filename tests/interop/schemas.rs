@@ -1,4 +1,4 @@
-//! The schemas and recorded bytes of package `wire`, made again from Kafka's jars.
+//! The schemas, recorded bytes and tables of package `wire`, made again from Kafka's jars.
 
 use std::path::PathBuf;
 
@@ -6,6 +6,7 @@ use klamm_tests::binaries::workspace;
 use klamm_tests::oracle;
 use klamm_tests::process::run;
 use tools::wire_gen;
+use wire::{ApiKey, ErrorCode};
 
 fn wire() -> PathBuf {
     workspace().join("broker-shim/wire")
@@ -35,4 +36,22 @@ fn the_recorded_bytes_in_the_schemas_tests_are_what_kafka_writes() {
         assert_eq!(kafka, ours);
     }
     assert_eq!(written.lines().count(), recorded.lines().count());
+}
+
+#[test]
+fn error_numbers_and_versions_of_apis_are_kafkas() {
+    let Some(oracle) = oracle::required() else { return };
+    let mut ours: Vec<String> = Vec::new();
+    for error in ErrorCode::ALL {
+        let retry = if error.is_retriable() { "retriable" } else { "final" };
+        ours.push(format!("error {} {} {retry}", error.code(), error.name()));
+    }
+    for key in ApiKey::ALL {
+        for version in key.versions().iter() {
+            let headers = [key.request_header_version(version), key.response_header_version(version)];
+            ours.push(format!("api {} {key} {version} {} {}", key.code(), headers[0], headers[1]));
+        }
+    }
+    let kafkas = run(&mut oracle.java("ProtocolTables"), b"");
+    assert_eq!(ours, kafkas.lines().collect::<Vec<_>>());
 }

@@ -11,6 +11,33 @@
 //! counts and lengths for what they are, claims of a stranger, and runs under a budget of bytes
 //! ([`primitives::Reader`]).
 //!
+//! ```
+//! use wire::header::IncomingHeader;
+//! use wire::messages::{MetadataRequest, MetadataResponse, metadata_response::MetadataResponseTopic};
+//! use wire::primitives::Reader;
+//! use wire::{ErrorCode, frame};
+//!
+//! // Metadata, version 4, correlation id 7, no client id; one topic, "t"; no auto-creation.
+//! let request = [0, 3, 0, 4, 0, 0, 0, 7, 0xff, 0xff, 0, 0, 0, 1, 0, 1, b't', 0];
+//! let mut r = Reader::new(&request);
+//! let header = IncomingHeader::decode(&mut r)?;
+//! let request = MetadataRequest::decode(&mut r, header.version)?;
+//!
+//! let unknown = |name| MetadataResponseTopic {
+//!     error_code: ErrorCode::UnknownTopicOrPartition.code(),
+//!     name,
+//!     ..Default::default()
+//! };
+//! let topics = request.topics.unwrap_or_default();
+//! let response = MetadataResponse {
+//!     topics: topics.into_iter().map(|topic| unknown(topic.name)).collect(),
+//!     ..Default::default()
+//! };
+//! let encoded = frame::encode_response(&response, header.version, header.correlation_id, Vec::new())?;
+//! assert_eq!(encoded.bytes[..8], [0, 0, 0, 32, 0, 0, 0, 7]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A broker decodes requests and encodes responses. The other direction is behind the feature `client`, and
 //! Kafka's JSON form of internal records behind the feature `json`.
 

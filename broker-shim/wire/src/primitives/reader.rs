@@ -15,6 +15,10 @@ const BUDGET_BASE_BYTES: usize = 64 * 1024;
 /// messages that clients really send stay below 8.
 const BUDGET_PER_BYTE: usize = 16;
 
+/// What decoding may allocate at most. The largest frames carry records, which are not copied; lists of topics and
+/// partitions stay far below.
+const BUDGET_MAX_BYTES: usize = 64 * 1024 * 1024;
+
 /// A position in a frame, and the budget of what is read from it.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
@@ -28,7 +32,7 @@ impl<'a> Reader<'a> {
     /// Reads `frame` from its begin, with a budget in proportion to its size.
     pub fn new(frame: &'a [u8]) -> Self {
         let budget = frame.len().saturating_mul(BUDGET_PER_BYTE).saturating_add(BUDGET_BASE_BYTES);
-        Self::with_budget(frame, budget)
+        Self::with_budget(frame, budget.min(BUDGET_MAX_BYTES))
     }
 
     /// Reads `frame` from its begin; decoding may allocate `budget` bytes.
@@ -51,6 +55,7 @@ impl<'a> Reader<'a> {
         self.budget
     }
 
+    #[cold]
     fn unexpected_end(&self, wanted: usize) -> DecodeError {
         DecodeError::UnexpectedEnd { at: self.end, needed: wanted.saturating_sub(self.rest.len()) }
     }
@@ -126,6 +131,15 @@ impl<'a> Reader<'a> {
     /// A number without sign, seven bits a byte, lowest first. Bits above the 32nd are dropped, as Kafka does.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u32, DecodeError> {
+        if let Some((byte @ ..0x80, rest)) = self.rest.split_first() {
+            self.rest = rest;
+            return Ok(u32::from(*byte));
+        }
+        self.long_uvarint()
+    }
+
+    /// A number of more than one byte, or none at all.
+    fn long_uvarint(&mut self) -> Result<u32, DecodeError> {
         let mut value = 0;
         for shift in [0, 7, 14, 21, 28] {
             let [byte] = self.fixed()?;
@@ -271,9 +285,16 @@ impl<'a> Reader<'a> {
     /// Takes from the budget what is about to be allocated.
     #[inline]
     pub(super) fn charge(&mut self, needed: usize) -> Result<(), DecodeError> {
-        let over = DecodeError::OverBudget { at: self.position(), needed, left: self.budget };
-        self.budget = self.budget.checked_sub(needed).ok_or(over)?;
+        match self.budget.checked_sub(needed) {
+            Some(left) => self.budget = left,
+            None => return Err(self.over_budget(needed)),
+        }
         Ok(())
+    }
+
+    #[cold]
+    fn over_budget(&self, needed: usize) -> DecodeError {
+        DecodeError::OverBudget { at: self.position(), needed, left: self.budget }
     }
 
     /// Tag and size of the next tagged field.

@@ -46,6 +46,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn unknown_tagged_fields(&mut self) -> Result<UnknownTaggedFields<'a>, DecodeError> {
         let mut fields = UnknownTaggedFields::default();
+        // Nearly every struct ends here, with the single byte that says that there is none.
         for _ in 0..self.uvarint()? {
             let (tag, size) = self.tag()?;
             fields.read(self, tag, size)?;

@@ -276,6 +276,10 @@ impl Writer {
     /// All tagged fields of a struct whose schema has none.
     #[inline]
     pub fn unknown_tagged_fields(&mut self, fields: &UnknownTaggedFields<'_>) -> Result<(), EncodeError> {
+        if fields.is_empty() {
+            self.uvarint(0);
+            return Ok(());
+        }
         self.count(fields.as_slice().len())?;
         self.tagged_fields(fields.as_slice())
     }
