@@ -1,0 +1,277 @@
+//! A fresh set of data directories, as `StorageTool format --standalone` of Apache Kafka 4.3 leaves them.
+//!
+//! ```text
+//! every directory      meta.properties          node id, cluster id, a directory id of its own
+//!                      bootstrap.checkpoint     feature levels, the first metadata records
+//! the metadata one     __cluster_metadata-0/00000000000000000000-0000000000.checkpoint
+//!                                               kraft.version 1 and the one voter: this node
+//! ```
+//!
+//! `meta.properties` comes last in each directory and in the metadata directory last of all: it says that a directory is
+//! formatted, so after a crash the format begins anew.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use log_engine::{
+    error::OpenError,
+    io::Disk,
+    log_dir::{self, MetaProperties},
+    types::{TimestampMs, TopicId},
+};
+
+use super::{
+    batches::BatchProblem,
+    codec::MetadataVersion,
+    ids::{self, DirectoryId},
+    image::{ELR_VERSION, METADATA_VERSION},
+    ops::CLUSTER_METADATA_TOPIC,
+    quorum_state::read_file,
+    raft::{EncodeBatchError, Quorum, Voter},
+    record::MetadataRecord,
+    snapshot::{self, SnapshotId},
+    snapshot_writer::write_file,
+};
+
+/// Name of the file with the first metadata records.
+const BOOTSTRAP_FILE: &str = "bootstrap.checkpoint";
+
+const BOOTSTRAP_BYTES_MAX: u64 = 1 << 24;
+
+/// What directories are formatted for.
+#[derive(Clone, Debug)]
+pub struct Format {
+    /// The data directories.
+    pub log_dirs: Vec<PathBuf>,
+    /// The one of them that holds the metadata log.
+    pub metadata_log_dir: PathBuf,
+    /// `node.id`.
+    pub node_id: i32,
+    /// Id of the cluster; a new one where none is given.
+    pub cluster_id: Option<String>,
+    /// Where the controller listens, or would: listener name, host, port.
+    pub controller: (Arc<str>, Arc<str>, u16),
+}
+
+/// Who a set of data directories is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Formatted {
+    /// Id of the cluster.
+    pub cluster_id: String,
+    /// Id of each directory, in the order of the configuration.
+    pub directory_ids: Vec<DirectoryId>,
+    /// Whether this call formatted any of them.
+    pub fresh: bool,
+}
+
+/// Why directories cannot be formatted.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// A file cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A directory's identity cannot be read.
+    #[error(transparent)]
+    Identity(#[from] OpenError),
+    /// A directory belongs to another cluster than the one configured, or than the others.
+    #[error("{} belongs to the cluster {found}, not to {expected}", dir.display())]
+    OtherCluster {
+        /// The directory.
+        dir: PathBuf,
+        /// Its cluster id.
+        found: String,
+        /// The cluster id it should have.
+        expected: String,
+    },
+    /// A directory belongs to another node.
+    #[error("{} belongs to node {found}, but node.id is {expected}", dir.display())]
+    OtherNode {
+        /// The directory.
+        dir: PathBuf,
+        /// Its node id.
+        found: i32,
+        /// The node id of the configuration.
+        expected: i32,
+    },
+    /// A directory was formatted before directories had ids.
+    #[error("{} has no directory.id: start it once with a Kafka of 3.7 or later", dir.display())]
+    NoDirectoryId {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Other directories are formatted, but the one of the metadata log is not.
+    #[error("{} holds no metadata, although other data directories belong to a cluster: is metadata.log.dir right?", dir.display())]
+    MetadataLost {
+        /// The directory that should hold the metadata log.
+        dir: PathBuf,
+    },
+    /// `bootstrap.checkpoint` is damaged.
+    #[error("{}: {problem}", path.display())]
+    Bootstrap {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: BatchProblem,
+    },
+    /// A file's content cannot be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeBatchError),
+}
+
+/// Formats what is not formatted yet, and says who all of it is. A directory that Kafka formatted is left as it is.
+///
+/// # Errors
+/// See [`FormatError`]. What is already stored stays as it is.
+pub fn format(disk: &Arc<dyn Disk>, wanted: &Format, now: TimestampMs) -> Result<Formatted, FormatError> {
+    let found = wanted
+        .log_dirs
+        .iter()
+        .map(|dir| log_dir::read_meta_properties(disk, dir))
+        .collect::<Result<Vec<_>, _>>()?;
+    let cluster_id = cluster_of(wanted, &found)?;
+    let mut directory_ids = Vec::with_capacity(found.len());
+    for (dir, meta) in wanted.log_dirs.iter().zip(&found) {
+        directory_ids.push(match meta {
+            Some(meta) => known_directory(wanted, dir, meta)?,
+            None => DirectoryId::random().map_err(in_file(dir))?,
+        });
+    }
+    // The metadata directory last: until then the next start formats again.
+    let fresh =
+        wanted.log_dirs.iter().zip(&found).zip(&directory_ids).filter(|((_, meta), _)| meta.is_none());
+    let (metadata, others): (Vec<_>, Vec<_>) =
+        fresh.partition(|((dir, _), _)| **dir == wanted.metadata_log_dir);
+    for ((dir, _), id) in others.iter().chain(&metadata) {
+        format_directory(disk, wanted, dir, **id, &cluster_id, now)?;
+    }
+    let fresh = !(metadata.is_empty() && others.is_empty());
+    Ok(Formatted { cluster_id, directory_ids, fresh })
+}
+
+fn cluster_of(wanted: &Format, found: &[Option<MetaProperties>]) -> Result<String, FormatError> {
+    let mut cluster_id = wanted.cluster_id.clone();
+    for (dir, meta) in wanted.log_dirs.iter().zip(found) {
+        let Some(meta) = meta else { continue };
+        let expected = cluster_id.get_or_insert_with(|| meta.cluster_id.clone());
+        if *expected != meta.cluster_id {
+            let (found, expected) = (meta.cluster_id.clone(), expected.clone());
+            return Err(FormatError::OtherCluster { dir: dir.clone(), found, expected });
+        }
+    }
+    let metadata = wanted.log_dirs.iter().zip(found).find(|(dir, _)| **dir == wanted.metadata_log_dir);
+    if matches!(metadata, Some((_, None))) && found.iter().any(Option::is_some) {
+        return Err(FormatError::MetadataLost { dir: wanted.metadata_log_dir.clone() });
+    }
+    match cluster_id {
+        Some(id) => Ok(id),
+        None => ids::random_cluster_id().map_err(in_file(&wanted.metadata_log_dir)),
+    }
+}
+
+fn known_directory(wanted: &Format, dir: &Path, meta: &MetaProperties) -> Result<DirectoryId, FormatError> {
+    if meta.node_id != wanted.node_id {
+        let (found, expected) = (meta.node_id, wanted.node_id);
+        return Err(FormatError::OtherNode { dir: dir.to_owned(), found, expected });
+    }
+    let id = meta.directory_id.ok_or_else(|| FormatError::NoDirectoryId { dir: dir.to_owned() })?;
+    Ok(DirectoryId::new(id.get()))
+}
+
+fn format_directory(
+    disk: &Arc<dyn Disk>,
+    wanted: &Format,
+    dir: &Path,
+    id: DirectoryId,
+    cluster_id: &str,
+    now: TimestampMs,
+) -> Result<(), FormatError> {
+    disk.create_dir_all(dir).map_err(in_file(dir))?;
+    if dir == wanted.metadata_log_dir {
+        let log = metadata_log_path(dir);
+        disk.create_dir_all(&log).map_err(in_file(&log))?;
+        let path = log.join(SnapshotId::BOOTSTRAP.file_name());
+        let quorum = Quorum { kraft_version: 1, voters: vec![voter(wanted, id)] };
+        write(disk, &path, &snapshot_bytes(&quorum, &[], now, now)?)?;
+    }
+    let bootstrap = snapshot_bytes(&Quorum::default(), &default_bootstrap(), TimestampMs::new(0), now)?;
+    write(disk, &dir.join(BOOTSTRAP_FILE), &bootstrap)?;
+    let meta = MetaProperties {
+        cluster_id: cluster_id.to_owned(),
+        node_id: wanted.node_id,
+        directory_id: Some(TopicId::new(id.get())),
+    };
+    log_dir::format(disk, dir, &meta, now).map_err(in_file(dir))
+}
+
+/// Where the metadata log lies in its data directory.
+#[must_use]
+pub fn metadata_log_path(metadata_log_dir: &Path) -> PathBuf {
+    metadata_log_dir.join(format!("{CLUSTER_METADATA_TOPIC}-0"))
+}
+
+/// The feature levels of a new cluster of 4.3, in Kafka's order.
+#[must_use]
+pub fn default_bootstrap() -> Vec<MetadataRecord> {
+    let levels = [
+        (METADATA_VERSION, MetadataVersion::LATEST.0),
+        (ELR_VERSION, 1),
+        ("group.version", 1),
+        ("share.version", 1),
+        ("streams.version", 1),
+        ("transaction.version", 2),
+    ];
+    levels.map(|(name, level)| MetadataRecord::FeatureLevel { name: name.into(), level }).into()
+}
+
+/// The records of a directory's `bootstrap.checkpoint`; the default ones where it has none.
+///
+/// # Errors
+/// Where the file cannot be read or is damaged.
+pub fn read_bootstrap(
+    disk: &Arc<dyn Disk>,
+    metadata_log_dir: &Path,
+) -> Result<Vec<MetadataRecord>, FormatError> {
+    let path = metadata_log_dir.join(BOOTSTRAP_FILE);
+    match read_file(disk, &path, BOOTSTRAP_BYTES_MAX) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(default_bootstrap()),
+        Err(error) => Err(FormatError::Io { path, error }),
+        Ok(bytes) => match snapshot::decode(&bytes) {
+            Ok(decoded) => Ok(decoded.records),
+            Err(problem) => Err(FormatError::Bootstrap { path, problem }),
+        },
+    }
+}
+
+fn voter(wanted: &Format, directory_id: DirectoryId) -> Voter {
+    Voter {
+        id: wanted.node_id,
+        directory_id,
+        endpoints: vec![wanted.controller.clone()],
+        kraft_versions: (0, 1),
+    }
+}
+
+fn snapshot_bytes(
+    quorum: &Quorum,
+    records: &[MetadataRecord],
+    last_contained: TimestampMs,
+    now: TimestampMs,
+) -> Result<Vec<u8>, EncodeBatchError> {
+    snapshot::encode(SnapshotId::BOOTSTRAP, last_contained, quorum, records, MetadataVersion::LATEST, now)
+}
+
+fn write(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> Result<(), FormatError> {
+    write_file(disk, path, bytes).map_err(in_file(path))
+}
+
+fn in_file(path: &Path) -> impl FnOnce(io::Error) -> FormatError {
+    move |error| FormatError::Io { path: path.to_owned(), error }
+}

@@ -1,0 +1,189 @@
+//! What the broker holds: the image to read, and the operations to ask the controller for.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use log_engine::{io::Disk, types::TopicId};
+
+use super::{
+    TopicImage,
+    controller::{self, ChangeError, ControllerConfig, Requests, StartError},
+    ids,
+    image::Image,
+    leadership,
+    ops::{
+        self, AlterConfigs, CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DirectoryAssignment,
+        ProducerIdBlock, Refusal, TopicSelector,
+    },
+    record::ConfigResource,
+    record_log::RecordLog,
+};
+
+/// The metadata of the cluster. Cheap to clone; the controller stops when [`MetadataHandle::shutdown`] is called or the
+/// last clone is dropped.
+#[derive(Clone)]
+pub struct MetadataHandle {
+    image: Arc<ArcSwap<Image>>,
+    requests: Requests,
+    node_id: i32,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl MetadataHandle {
+    /// Loads the metadata, takes the leadership and registers the broker. Waits for the disk.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub(super) fn start(
+        disk: Arc<dyn Disk>,
+        log: Box<dyn RecordLog>,
+        config: ControllerConfig,
+    ) -> Result<Self, StartError> {
+        let node_id = config.identity.node_id;
+        let started = controller::start(disk, log, config)?;
+        Ok(Self {
+            image: started.image,
+            requests: started.requests,
+            node_id,
+            thread: Arc::new(Mutex::new(Some(started.thread))),
+        })
+    }
+
+    /// The metadata as they stand now. Who holds an image sees one moment, however long that takes.
+    #[must_use]
+    pub fn image(&self) -> Arc<Image> {
+        self.image.load_full()
+    }
+
+    /// The epoch of this run's registration; it belongs into the marker of a clean stop.
+    #[must_use]
+    pub fn broker_epoch(&self) -> i64 {
+        self.image().broker(self.node_id).map_or(-1, |broker| broker.broker_epoch)
+    }
+
+    /// Creates topics. One answer for each name, in the order of the request.
+    ///
+    /// # Errors
+    /// Where nothing could be stored; what one topic may not have is in its answer.
+    pub async fn create_topics(
+        &self,
+        request: CreateTopics,
+    ) -> Result<Vec<(String, Result<CreatedTopic, Refusal>)>, ChangeError> {
+        // Enough ids beforehand: the decision itself draws nothing.
+        let ids = request.topics.iter().map(|_| ids::random_topic_id()).collect::<Result<Vec<TopicId>, _>>();
+        let mut ids = ids.map_err(|error| ChangeError::Log(super::LogFailure::new(error)))?;
+        self.requests
+            .submit(move |image, rules| {
+                let mut new_id = || ids.pop().unwrap_or(TopicId::ZERO);
+                let decision =
+                    ops::create_topics(image, rules.defaults, &*rules.config, &request, &mut new_id);
+                (decision.records, decision.answer)
+            })
+            .await
+    }
+
+    /// Deletes topics. One answer for each entry, in the order of the request.
+    ///
+    /// # Errors
+    /// Where nothing could be stored.
+    pub async fn delete_topics(
+        &self,
+        request: DeleteTopics,
+    ) -> Result<Vec<(TopicSelector, Result<Arc<TopicImage>, Refusal>)>, ChangeError> {
+        self.requests
+            .submit(move |image, _| {
+                let decision = ops::delete_topics(image, &request);
+                (decision.records, decision.answer)
+            })
+            .await
+    }
+
+    /// Adds partitions to topics. One answer for each entry, in the order of the request.
+    ///
+    /// # Errors
+    /// Where nothing could be stored.
+    pub async fn create_partitions(
+        &self,
+        request: CreatePartitions,
+    ) -> Result<Vec<(String, Result<(), Refusal>)>, ChangeError> {
+        self.requests
+            .submit(move |image, _| {
+                let decision = ops::create_partitions(image, &request);
+                (decision.records, decision.answer)
+            })
+            .await
+    }
+
+    /// Changes configuration. One answer for each resource, in the order of the request.
+    ///
+    /// # Errors
+    /// Where nothing could be stored.
+    pub async fn incremental_alter_configs(
+        &self,
+        request: AlterConfigs,
+    ) -> Result<Vec<(ConfigResource, Result<(), Refusal>)>, ChangeError> {
+        self.requests
+            .submit(move |image, rules| {
+                let decision = ops::alter_configs(image, &*rules.config, &request);
+                (decision.records, decision.answer)
+            })
+            .await
+    }
+
+    /// Takes the next block of producer ids.
+    ///
+    /// # Errors
+    /// Where it could not be stored: the block may then not be used.
+    pub async fn allocate_producer_ids(&self) -> Result<Result<ProducerIdBlock, Refusal>, ChangeError> {
+        self.requests
+            .submit(|image, rules| {
+                let epoch = image.broker(rules.node_id).map_or(-1, |broker| broker.broker_epoch);
+                let decision = ops::allocate_producer_ids(image, rules.node_id, epoch);
+                (decision.records, decision.answer)
+            })
+            .await
+    }
+
+    /// Records in which data directories replicas of this broker lie.
+    ///
+    /// # Errors
+    /// Where nothing could be stored.
+    pub async fn assign_directories(&self, assignments: Vec<DirectoryAssignment>) -> Result<(), ChangeError> {
+        self.requests
+            .submit(move |image, rules| {
+                let decision = ops::assign_directories(image, rules.node_id, &assignments);
+                (decision.records, decision.answer)
+            })
+            .await
+    }
+
+    /// Records that this broker stops on purpose, and stops the controller. Afterwards nothing is appended any more.
+    /// Gives the broker epoch for the marker of a clean stop.
+    ///
+    /// # Errors
+    /// Where it could not be stored; the stop is then not a clean one.
+    pub async fn shutdown(&self) -> Result<i64, ChangeError> {
+        let broker_epoch = self.broker_epoch();
+        let begun = self
+            .requests
+            .submit(|image, rules| (leadership::begin_controlled_shutdown(image, rules.node_id), ()))
+            .await;
+        let ended = match begun {
+            Ok(()) => {
+                self.requests
+                    .submit(|image, rules| (leadership::end_controlled_shutdown(image, rules.node_id), ()))
+                    .await
+            }
+            failed => failed,
+        };
+        self.requests.stop().await;
+        let thread = self.thread.lock().map(|mut held| held.take()).unwrap_or_default();
+        if let Some(thread) = thread {
+            // The thread has been told to end; it is between two groups.
+            let joined = tokio::task::spawn_blocking(move || thread.join().is_ok()).await;
+            debug_assert!(joined.is_ok());
+        }
+        ended.map(|()| broker_epoch)
+    }
+}

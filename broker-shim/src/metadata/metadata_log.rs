@@ -1,0 +1,222 @@
+//! `__cluster_metadata-0` as a log of the engine, and the metadata of an engine as a whole.
+
+use std::{path::PathBuf, sync::Arc};
+
+use bytes::BytesMut;
+use log_engine::{
+    AppendRequest, AppendTicket, Durability, Engine, Isolation, Log, LogConfig, ReadMode, ReadRequest,
+    batch::{AppendOrigin, BatchView},
+    io::atomic_replace,
+    log_dir::{PARTITION_METADATA_FILE, Shutdown, format_partition_metadata},
+    types::{LeaderEpoch, Offset, TopicId, TopicPartition},
+};
+
+use super::{
+    ControllerConfig, KnownKeys, MetadataHandle, MetadataListener, SnapshotPolicy, StartError,
+    format::{metadata_log_path, read_bootstrap},
+    ids::DirectoryId,
+    leadership::Identity,
+    ops::{CLUSTER_METADATA_TOPIC, TopicDefaults},
+    record::Endpoint,
+    record_log::{LogFailure, PendingAppend, RecordLog},
+};
+
+/// The id that every metadata log has (Kafka's `Uuid.METADATA_TOPIC_ID`).
+const METADATA_TOPIC_ID: TopicId = TopicId::new([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+
+/// Largest batch, as in Kafka's `KafkaRaftClient.MAX_BATCH_SIZE_BYTES`.
+const BATCH_BYTES_MAX: u32 = 8 * 1024 * 1024;
+
+/// What the metadata of a broker are opened with.
+pub struct MetadataOptions {
+    /// `node.id`.
+    pub node_id: i32,
+    /// `metadata.log.dir`, or the first of `log.dirs`; as it is named in the engine's configuration.
+    pub metadata_log_dir: PathBuf,
+    /// Where clients reach the broker.
+    pub endpoints: Vec<Endpoint>,
+    /// Where brokers reach the controller.
+    pub controller_endpoints: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<Arc<str>>,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: String,
+    /// What topics get that ask for nothing.
+    pub defaults: TopicDefaults,
+    /// When snapshots are written.
+    pub snapshots: SnapshotPolicy,
+    /// Who acts on changes.
+    pub listener: Option<Arc<dyn MetadataListener>>,
+}
+
+impl MetadataHandle {
+    /// Opens the metadata in an engine's directories: loads them, begins a new leader epoch, registers this broker and
+    /// unfences it. Waits for the disk. When this returns, the image names this broker as leader of every partition that
+    /// it can lead, and with which leader epoch; the caller tells the logs.
+    ///
+    /// # Errors
+    /// See [`StartError`]. A start that failed can be repeated.
+    pub fn open(engine: &Engine, options: MetadataOptions) -> Result<Self, StartError> {
+        let directories = &engine.open_report().directories;
+        let id_of = |meta: &log_engine::log_dir::MetaProperties| {
+            meta.directory_id.map_or(DirectoryId::MIGRATING, |id| DirectoryId::new(id.get()))
+        };
+        let home = directories
+            .iter()
+            .find(|directory| directory.path == options.metadata_log_dir)
+            .ok_or_else(|| {
+                let dir = options.metadata_log_dir.display();
+                LogFailure::new(format!("{dir} is none of the data directories"))
+            })?;
+        let epochs: Vec<_> = directories.iter().map(|directory| directory.shutdown).collect();
+        let config = ControllerConfig {
+            identity: Identity {
+                node_id: options.node_id,
+                endpoints: options.endpoints,
+                controller_endpoints: options.controller_endpoints,
+                rack: options.rack,
+                log_dirs: directories.iter().map(|directory| id_of(&directory.meta)).collect(),
+            },
+            cluster_id: home.meta.cluster_id.clone(),
+            dir: metadata_log_path(&home.path),
+            directory_id: id_of(&home.meta),
+            bootstrap: read_bootstrap(engine.disk(), &home.path)?,
+            min_insync_replicas: options.min_insync_replicas,
+            previous_broker_epoch: previous_broker_epoch(&epochs),
+            defaults: options.defaults,
+            rules: Arc::new(KnownKeys),
+            snapshots: options.snapshots,
+            clock: Arc::clone(&engine.config().clock),
+            listener: options.listener,
+        };
+        let log = MetadataLog::open(engine, &home.path)?;
+        Self::start(Arc::clone(engine.disk()), Box::new(log), config)
+    }
+}
+
+/// The epoch with which every directory was left cleanly; one that was not makes the broker's stop an unclean one.
+fn previous_broker_epoch(shutdowns: &[Shutdown]) -> Option<i64> {
+    let epoch = |shutdown: &Shutdown| match shutdown {
+        Shutdown::Clean { broker_epoch } => Some(*broker_epoch),
+        Shutdown::Unclean => None,
+    };
+    let first = shutdowns.first().and_then(epoch)?;
+    shutdowns.iter().all(|shutdown| epoch(shutdown) == Some(first)).then_some(first)
+}
+
+/// The metadata log over the engine.
+struct MetadataLog {
+    log: Arc<Log>,
+    /// Behind what is on its way to the disk.
+    next_offset: Offset,
+}
+
+impl MetadataLog {
+    fn open(engine: &Engine, metadata_log_dir: &std::path::Path) -> Result<Self, LogFailure> {
+        let partition = TopicPartition::new(CLUSTER_METADATA_TOPIC, 0);
+        let log = match engine.log(&partition) {
+            Some(log) if log.data_directory() == metadata_log_dir => log,
+            Some(log) => {
+                let (there, here) = (log.data_directory().display(), metadata_log_dir.display());
+                return Err(LogFailure::new(format!(
+                    "it lies in {there}, not in {here}: is metadata.log.dir right?"
+                )));
+            }
+            None => engine
+                .create_log(&partition, METADATA_TOPIC_ID, config(), Some(metadata_log_dir))
+                .map_err(LogFailure::new)?,
+        };
+        log.update_config(config());
+        if log.topic_id().is_none() {
+            // A directory that was only formatted has the snapshot of the voters, but is no partition yet.
+            let path = metadata_log_path(metadata_log_dir).join(PARTITION_METADATA_FILE);
+            let text = format_partition_metadata(METADATA_TOPIC_ID);
+            atomic_replace(&**engine.disk(), &path, text.as_bytes()).map_err(LogFailure::new)?;
+        }
+        let next_offset = log.offsets().log_end;
+        Ok(Self { log, next_offset })
+    }
+}
+
+/// Nothing is ever removed by age or size: what old records say is in a snapshot or it counts still.
+fn config() -> LogConfig {
+    LogConfig {
+        max_message_bytes: BATCH_BYTES_MAX,
+        retention_ms: -1,
+        retention_bytes: -1,
+        ..LogConfig::default()
+    }
+}
+
+impl RecordLog for MetadataLog {
+    fn end_offset(&self) -> Offset {
+        self.next_offset
+    }
+
+    fn append(&mut self, batch: Vec<u8>) -> Result<Box<dyn PendingAppend>, LogFailure> {
+        let (epoch, next_offset) = {
+            let view = BatchView::read(&batch).map_err(LogFailure::new)?;
+            (view.header().leader_epoch(), view.header().next_offset())
+        };
+        let request = AppendRequest {
+            records: BytesMut::from(&batch[..]),
+            leader_epoch: epoch,
+            origin: AppendOrigin::RaftLeader,
+            durability: Some(Durability::Sync),
+        };
+        let ticket = self.log.append(request).map_err(LogFailure::new)?;
+        self.next_offset = next_offset;
+        Ok(Box::new(ticket))
+    }
+
+    fn forget_failed(&mut self) {
+        self.next_offset = self.log.offsets().log_end;
+    }
+
+    fn read(&self, from: Offset, max_bytes: usize) -> Result<Vec<u8>, LogFailure> {
+        let request = ReadRequest {
+            from,
+            max_bytes,
+            at_least_one: true,
+            isolation: Isolation::LogEnd,
+            mode: ReadMode::Blocking,
+        };
+        let fetched = self.log.read(&request).map_err(LogFailure::new)?;
+        let bytes = fetched.to_bytes().map_err(LogFailure::new)?;
+        Ok(whole_batches(&bytes).to_vec())
+    }
+
+    fn start_offset(&self) -> Offset {
+        self.log.offsets().log_start
+    }
+
+    fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.log.latest_epoch()
+    }
+
+    fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), LogFailure> {
+        self.log.begin_epoch(epoch).map_err(LogFailure::new)
+    }
+
+    fn set_high_watermark(&mut self, offset: Offset) {
+        self.log.set_high_watermark(offset);
+    }
+}
+
+impl PendingAppend for AppendTicket {
+    fn wait(self: Box<Self>) -> Result<(), LogFailure> {
+        (*self).wait().map(drop).map_err(LogFailure::new)
+    }
+}
+
+/// A read may end within a batch.
+fn whole_batches(bytes: &[u8]) -> &[u8] {
+    let mut end = 0;
+    while let Some(rest) = bytes.get(end..).filter(|rest| !rest.is_empty()) {
+        match BatchView::read(rest) {
+            Ok(view) => end += view.header().size_in_bytes(),
+            Err(_) => break,
+        }
+    }
+    &bytes[..end]
+}
