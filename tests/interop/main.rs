@@ -6,6 +6,7 @@
 
 mod clients;
 mod dumps;
+mod metadata;
 mod schemas;
 
 use klamm_tests::properties::Properties;

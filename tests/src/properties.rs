@@ -56,6 +56,13 @@ impl Properties {
         self
     }
 
+    /// The same without one key.
+    #[must_use]
+    pub fn without(mut self, key: &str) -> Self {
+        self.keys.remove(key);
+        self
+    }
+
     /// `127.0.0.1:port` for clients.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
