@@ -20,3 +20,7 @@ pub const BATCHES_REMEMBERED_PER_PRODUCER: usize = 5;
 /// it anew). Validation passes over larger ones without holding them. A hundred times the default
 /// `max.message.bytes`, and little enough that several such records at once do not exhaust a machine.
 pub const DECOMPRESSED_RECORD_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Refused records of one batch that are listed in the answer. Kafka lists all of them; a compressed batch can hold
+/// a hundred million, whose list would be gigabytes.
+pub const RECORD_PROBLEMS_MAX: usize = 10_000;

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use log_engine::batch::{
     AppendOrigin, BatchBuilder, BatchSummary, BatchView, Compression, CompressionType, DecompressionCap,
-    NewRecord, Prefix, RecordHeader, TimestampType, ValidationRules, control::TxnOutcome, legacy::LegacyView,
-    validate,
+    NewRecord, Prefix, RecordHeader, TimestampType, ValidationRules,
+    control::{ControlRecordType, TxnOutcome, kraft_control_batch},
+    legacy::LegacyView,
+    stamp_base_offset, stamp_leader_epoch, validate,
 };
 use log_engine::producer::{CompletedTxn, ProducerStates, snapshot};
 use log_engine::types::{Offset, TimestampMs};
@@ -110,6 +112,51 @@ fn rebuild(batch: &BatchView<'_>) -> Vec<u8> {
         builder.append_at(record.offset, &new).unwrap();
     }
     builder.finish().unwrap()
+}
+
+#[test]
+fn transaction_markers_are_written_as_kafka_writes_them() {
+    let mut markers = 0;
+    for path in files("stopped", "log") {
+        let file = std::fs::read(&path).unwrap();
+        for batch in batches(&file) {
+            let Some((marker, timestamp)) = BatchSummary::of(&batch, 0).unwrap().marker else { continue };
+            let mut ours = marker.to_batch(batch.producer_id(), batch.producer_epoch(), timestamp).unwrap();
+            stamp_base_offset(&mut ours, batch.base_offset());
+            stamp_leader_epoch(&mut ours, batch.leader_epoch());
+            // The cleaner sets a horizon in the batches of markers that it keeps.
+            if !batch.has_delete_horizon() {
+                assert_eq!(ours, batch.as_bytes(), "{path:?} {batch:?}");
+                markers += 1;
+            }
+        }
+    }
+    assert!(markers > 10, "{markers}");
+}
+
+#[test]
+fn kraft_control_batches_are_written_as_kafka_writes_them() {
+    let mut seen = 0;
+    for path in files("stopped", "log") {
+        let file = std::fs::read(&path).unwrap();
+        for batch in batches(&file).into_iter().filter(|batch| batch.is_control() && !batch.has_producer_id())
+        {
+            let mut values = Vec::new();
+            let mut records = batch.records(DecompressionCap::default()).unwrap();
+            let mut time = TimestampMs::NONE;
+            while let Some(record) = records.next_record() {
+                let record = record.unwrap();
+                time = record.timestamp;
+                values.push((ControlRecordType::of_key(record.key).unwrap(), record.value.unwrap().to_vec()));
+            }
+            let records: Vec<_> = values.iter().map(|(kind, value)| (*kind, value.as_slice())).collect();
+            let ours =
+                kraft_control_batch(&records, batch.base_offset(), batch.leader_epoch(), time).unwrap();
+            assert_eq!(ours, batch.as_bytes());
+            seen += 1;
+        }
+    }
+    assert!(seen > 1, "{seen}");
 }
 
 #[test]

@@ -295,6 +295,35 @@ fn compress_body(batch: &[u8], codec: CompressionType) -> Vec<u8> {
     all
 }
 
+#[test]
+fn a_batch_of_our_own_that_contradicts_itself_is_refused_too() {
+    let record = Record { age: 0, key: None, value: None, headers: vec![] };
+    for delta in [i32::MIN, -1, 1, i32::MAX] {
+        let mut batch = build(CompressionType::None, &[record.clone()]);
+        batch[23..27].copy_from_slice(&delta.to_be_bytes());
+        fix_crc(&mut batch);
+        for rules in all_rules().iter().filter(|rules| rules.origin.assigns_offsets()) {
+            assert!(validate(&batch, rules, NOW).is_err(), "{delta}");
+        }
+    }
+}
+
+#[test]
+fn of_very_many_refused_records_only_the_first_are_listed() {
+    let mut builder = BatchBuilder::new(Compression::of(CompressionType::Zstd));
+    for _ in 0..30_000 {
+        builder.append(&NewRecord { timestamp: NOW, ..NewRecord::default() }).unwrap();
+    }
+    // A bad timestamp decides the answer, wherever it stands.
+    let late = TimestampMs::new(i64::MAX / 2);
+    builder.append(&NewRecord { timestamp: late, key: Some(b"k"), ..NewRecord::default() }).unwrap();
+    let batch = builder.finish().unwrap();
+    let rules = ValidationRules { compacted: true, ..ValidationRules::defaults(AppendOrigin::Client) };
+    let refused = validate(&batch, &rules, NOW).unwrap_err();
+    assert_eq!(refused.problems().len(), 10_000);
+    assert!(matches!(refused, Violation::InvalidTimestamp { .. }));
+}
+
 /// The largest resident size this process has had, in KiB.
 fn peak_resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -12,6 +12,7 @@ use super::header::{
     stamp_leader_epoch, stamp_max_timestamp,
 };
 use super::record::{self, RecordError, SkimmedRecord};
+use crate::limits;
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition};
 
 /// Who appends; decides what is checked. Kafka's `AppendOrigin`.
@@ -349,13 +350,13 @@ pub enum Violation {
     /// Some records were refused, at least one of them for its timestamp.
     #[error("one or more records have been rejected due to invalid timestamp")]
     InvalidTimestamp {
-        /// Each refused record.
+        /// The refused records, or the first of very many.
         problems: Vec<RecordProblem>,
     },
     /// Some records were refused.
     #[error("one or more records have been rejected due to {} record errors in total", problems.len())]
     InvalidRecords {
-        /// Each refused record.
+        /// The refused records, or the first of very many.
         problems: Vec<RecordProblem>,
     },
     /// The batch could not be built anew with the topic's codec.
@@ -600,13 +601,13 @@ fn check_records(
     let checks = RecordChecks::new(batch, rules, now);
     let mut records = batch.records(rules.decompression).map_err(RecordError::from)?;
     let mut max_timestamp = TimestampMs::NONE;
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let mut wrong_offset = None;
     let mut index = 0;
     while let Some(record) = records.skim() {
         let record = record?;
         match checks.problem(index, &record) {
-            Some(problem) => problems.push(problem),
+            Some(problem) => problems.add(problem),
             None => {
                 max_timestamp = max_timestamp.max(checks.timestamp(&record));
                 // Kafka looks at the offsets inside compressed batches only.
@@ -617,7 +618,7 @@ fn check_records(
         }
         index += 1;
     }
-    refuse(problems)?;
+    problems.refuse()?;
     wrong_offset.map_or(Ok(max_timestamp), Err)
 }
 
@@ -631,7 +632,7 @@ fn rewrite(
     let checks = RecordChecks::new(batch, rules, now);
     let mut builder = rewriting_builder(batch, target, rules, now);
     let mut records = batch.records(rules.decompression).map_err(RecordError::from)?;
-    let mut problems = Vec::new();
+    let mut problems = Problems::default();
     let mut index = 0;
     while let Some(record) = records.next_record() {
         let record = record?;
@@ -642,8 +643,10 @@ fn rewrite(
             has_key: record.key.is_some(),
             size_in_bytes: record.size_in_bytes,
         };
-        problems.extend(checks.problem(index, &skimmed));
-        if problems.is_empty() {
+        if let Some(problem) = checks.problem(index, &skimmed) {
+            problems.add(problem);
+        }
+        if problems.list.is_empty() {
             builder
                 .append_copy(record.timestamp, record.key, record.value, record.headers)
                 .map_err(Violation::Rewrite)?;
@@ -652,7 +655,7 @@ fn rewrite(
         }
         index += 1;
     }
-    refuse(problems)?;
+    problems.refuse()?;
     builder.finish().map_err(Violation::Rewrite)
 }
 
@@ -676,17 +679,33 @@ fn rewriting_builder(
     builder
 }
 
-fn refuse(problems: Vec<RecordProblem>) -> Result<(), Violation> {
-    if problems.is_empty() {
-        return Ok(());
+/// The refused records of a batch: as many as are worth telling the client.
+#[derive(Default)]
+struct Problems {
+    list: Vec<RecordProblem>,
+    about_time: bool,
+}
+
+impl Problems {
+    fn add(&mut self, problem: RecordProblem) {
+        self.about_time |= problem.rule != RecordProblemRule::NoKey;
+        if self.list.len() < limits::RECORD_PROBLEMS_MAX {
+            self.list.push(problem);
+        }
     }
-    // One bad timestamp decides the answer for the whole batch.
-    let about_time = |problem: &RecordProblem| problem.rule != RecordProblemRule::NoKey;
-    Err(if problems.iter().any(about_time) {
-        Violation::InvalidTimestamp { problems }
-    } else {
-        Violation::InvalidRecords { problems }
-    })
+
+    fn refuse(self) -> Result<(), Violation> {
+        let problems = self.list;
+        if problems.is_empty() {
+            return Ok(());
+        }
+        // One bad timestamp decides the answer for the whole batch.
+        Err(if self.about_time {
+            Violation::InvalidTimestamp { problems }
+        } else {
+            Violation::InvalidRecords { problems }
+        })
+    }
 }
 
 /// The rules for single records, with what they need of batch and topic.
