@@ -299,7 +299,7 @@ fn compress_body(batch: &[u8], codec: CompressionType) -> Vec<u8> {
 fn a_batch_of_our_own_that_contradicts_itself_is_refused_too() {
     let record = Record { age: 0, key: None, value: None, headers: vec![] };
     for delta in [i32::MIN, -1, 1, i32::MAX] {
-        let mut batch = build(CompressionType::None, &[record.clone()]);
+        let mut batch = build(CompressionType::None, std::slice::from_ref(&record));
         batch[23..27].copy_from_slice(&delta.to_be_bytes());
         fix_crc(&mut batch);
         for rules in all_rules().iter().filter(|rules| rules.origin.assigns_offsets()) {

@@ -7,6 +7,8 @@
 //! Every length is checked twice: against the bytes that are there, and against the length of the record. Nothing is
 //! allocated from a count or a length; a window of unfolded bytes grows only as bytes arrive.
 
+use std::cell::Cell;
+
 use super::compress::{DecompressError, DecompressionCap, Decompressor};
 use super::header::{BatchHeader, BatchView, TimestampType};
 use super::varint::{self, VarintError};
@@ -386,9 +388,22 @@ struct Window<'a> {
     drained: bool,
 }
 
+thread_local! {
+    /// The bytes of this thread's last window, for its next one.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        if self.bytes.len() <= limits::DECOMPRESSION_WINDOW_BYTES {
+            SPARE.set(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
 impl<'a> Window<'a> {
     fn new(decompressor: Decompressor<'a>) -> Self {
-        Self { decompressor, bytes: Vec::new(), start: 0, end: 0, drained: false }
+        Self { decompressor, bytes: SPARE.take(), start: 0, end: 0, drained: false }
     }
 
     /// Makes at least `want` bytes ready, if the batch has them.
