@@ -21,8 +21,9 @@ use log_engine::commit::{
 use log_engine::io::{BackendChoice, Disk, FileHandle, NativeDisk, OpenMode};
 
 const OUTSTANDING: u64 = 64;
-/// A partition's file starts over at this length, so that the bench fits on a small disk.
-const FILE_LEN_MAX: u64 = 16 << 20;
+/// A partition's file is cut to nothing and starts over at this length, so that the bench fits on a small disk and
+/// yet every append makes its file longer, as a log's do.
+const FILE_LEN_MAX: u64 = 64 << 20;
 const SIZES: [(&str, usize); 4] = [("100B", 100), ("1KiB", 1 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)];
 const PARTITIONS: [usize; 3] = [1, 100, 1000];
 
@@ -83,6 +84,7 @@ impl Rig {
         let partition = &self.partitions[self.turn];
         let end = &mut self.ends[self.turn];
         if *end + bytes.len() as u64 > FILE_LEN_MAX {
+            partition.file.set_len(0).expect("the disk works");
             *end = 0;
         }
         self.committer.enqueue(CommitRequest {
@@ -158,6 +160,7 @@ fn bare(criterion: &mut Criterion) {
                 let mut end = 0;
                 bencher.iter(|| {
                     if end + size as u64 > FILE_LEN_MAX {
+                        file.set_len(0).expect("the disk works");
                         end = 0;
                     }
                     file.write_all_at(black_box(&bytes), end).expect("the disk works");
@@ -271,7 +274,7 @@ fn run_waiting_threads(choice: BackendChoice, appends: u64) -> (Duration, String
                     }
                     committer.commit(CommitRequest {
                         file: Arc::clone(&file),
-                        position: (turn % (FILE_LEN_MAX >> 10)) << 10,
+                        position: turn << 10,
                         bytes: bytes.clone(),
                         durability: Durability::Sync,
                         target: Arc::clone(&waiter) as Arc<dyn CommitTarget>,

@@ -11,7 +11,7 @@ use crate::io::{QueueCounts, WriteGroup, WriteQueue, write_runs};
 
 use super::carry::{Verdict, carry_out, precheck, verdict_of_write};
 use super::group::next_group;
-use super::lead::{self, Lead};
+use super::lead::{Lead, Pace};
 use super::{CommitError, CommitLimits, CommitRequest, Counters, DirState, Durability};
 
 /// Both lanes of a data directory.
@@ -44,7 +44,7 @@ struct LaneState {
     handed_over: bool,
     thread_sleeps: bool,
     closed: bool,
-    last_slow_write: Option<Instant>,
+    pace: Pace,
 }
 
 impl Lanes {
@@ -115,7 +115,7 @@ impl Lanes {
         let mut state = self.os.lock();
         let mut started = Instant::now();
         while !state.led && !state.waiting.is_empty() {
-            if lead::decide(state.last_slow_write, groups_led, started) == Lead::Handover {
+            if state.pace.decide(groups_led, started) == Lead::Handover {
                 state.handed_over = true;
                 self.os.notify(&state);
                 return;
@@ -126,9 +126,7 @@ impl Lanes {
             let ended = Instant::now();
             state = self.os.lock();
             state.led = false;
-            if ended - started >= lead::SLOW_WRITE {
-                state.last_slow_write = Some(ended);
-            }
+            state.pace.record(started, ended);
             started = ended;
             groups_led += 1;
         }
@@ -138,8 +136,10 @@ impl Lanes {
     pub(super) fn run_os_lane(&self) {
         until_no_panic(|| {
             while let Some(led) = self.wait_for_group(&self.os, |state| state.handed_over || state.closed) {
+                let started = Instant::now();
                 self.carry_out_os(led, false);
                 let mut state = self.os.lock();
+                state.pace.record(started, Instant::now());
                 state.led = false;
                 state.handed_over = !state.waiting.is_empty();
             }
