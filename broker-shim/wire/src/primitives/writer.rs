@@ -26,7 +26,7 @@ pub struct RecordsSlot {
 pub struct Encoded {
     /// The bytes without those of the slots.
     pub bytes: Vec<u8>,
-    /// The slots, in the order of their places.
+    /// The slots, in the order of their places, also those of no length.
     pub slots: Vec<RecordsSlot>,
 }
 
@@ -45,7 +45,7 @@ pub enum Piece<'e> {
 }
 
 impl Encoded {
-    /// The message from begin to end.
+    /// The message from begin to end, without pieces of no length.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let begins = std::iter::once(0).chain(self.slots.iter().map(|slot| slot.at));
         let ends = self.slots.iter().map(|slot| slot.at).chain(std::iter::once(self.bytes.len()));
@@ -55,7 +55,7 @@ impl Encoded {
         interleaved
             .flat_map(|(bytes, records)| [Some(bytes), records])
             .flatten()
-            .filter(|piece| !matches!(piece, Piece::Bytes([])))
+            .filter(|piece| !matches!(piece, Piece::Bytes([]) | Piece::Records { len: 0, .. }))
     }
 
     /// How many bytes the whole message has, records included.
@@ -237,9 +237,7 @@ impl Writer {
             ResponseRecords::Inline(bytes) => self.bytes(flexible, bytes),
             ResponseRecords::Elsewhere { slot, len } => {
                 self.length(flexible, len)?;
-                if len > 0 {
-                    self.slots.push(RecordsSlot { at: self.bytes.len(), slot, len });
-                }
+                self.slots.push(RecordsSlot { at: self.bytes.len(), slot, len });
                 Ok(())
             }
         }

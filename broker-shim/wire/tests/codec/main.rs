@@ -3,5 +3,7 @@
 mod api_versions;
 mod budget;
 mod kafka_bytes;
+mod limits;
 mod other_codec;
+mod record_bytes;
 mod samples;
