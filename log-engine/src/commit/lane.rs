@@ -117,7 +117,7 @@ impl Lanes {
         while !state.led && !state.waiting.is_empty() {
             if state.pace.decide(groups_led, started) == Lead::Handover {
                 state.handed_over = true;
-                self.os.notify(&state);
+                self.os.notify(&mut state);
                 return;
             }
             let led = self.take_lead(&self.os, &mut state);
@@ -339,12 +339,12 @@ impl Lane {
     }
 
     fn wake_thread(&self) {
-        self.notify(&self.lock());
+        self.notify(&mut self.lock());
     }
 
-    /// Spares the system call where nobody sleeps.
-    fn notify(&self, state: &LaneState) {
-        if state.thread_sleeps {
+    /// Spares the system call where nobody sleeps, or somebody has been woken already.
+    fn notify(&self, state: &mut LaneState) {
+        if std::mem::take(&mut state.thread_sleeps) {
             self.wake.notify_one();
         }
     }

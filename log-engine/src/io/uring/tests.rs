@@ -92,6 +92,81 @@ fn a_ring_that_broke_fails_what_it_was_given_instead_of_keeping_silent() {
     }
 }
 
+/// Runs one test of this file again in a process of its own, because it changes what holds for a whole process.
+fn run_alone(name: &str, variable: &str, value: &str) {
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("io::uring::tests::{name}"), "--exact", "--nocapture"])
+        .env(variable, value)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && text.contains("1 passed"), "{text}");
+}
+
+const REFUSAL: &str = "KLAMM_TEST_RING_REFUSED_WITH";
+
+#[test]
+fn where_a_sandbox_refuses_rings_plain_calls_write_and_the_reason_is_said() {
+    if let Some(errno) = std::env::var(REFUSAL).ok().and_then(|errno| errno.parse().ok()) {
+        return write_without_a_ring(errno);
+    }
+    for errno in [libc::EPERM, libc::ENOSYS, libc::ENOMEM] {
+        run_alone(
+            "where_a_sandbox_refuses_rings_plain_calls_write_and_the_reason_is_said",
+            REFUSAL,
+            &errno.to_string(),
+        );
+    }
+}
+
+fn write_without_a_ring(errno: i32) {
+    refuse_rings(errno);
+    let parent = tempfile::tempdir().unwrap();
+    for choice in [BackendChoice::Auto, BackendChoice::Uring] {
+        let disk = NativeDisk::new(choice);
+        let report = disk.backend();
+        assert_eq!(report.backend, Backend::Threads);
+        let expected = match errno {
+            libc::EPERM => "io_uring is", // forbidden, or switched off
+            libc::ENOSYS => "no io_uring",
+            _ => "ulimit -l",
+        };
+        assert!(report.to_string().contains(expected), "{report}");
+        let dir = parent.path().join(format!("{choice:?}"));
+        std::fs::create_dir(&dir).unwrap();
+        let mut group = group_of(&dir, 3, 100_000, true);
+        disk.write_queue().unwrap().execute(&mut group);
+        assert_stored(&group, &dir, 100_000);
+        assert_eq!(group.counts.ring_enters, 0);
+    }
+}
+
+/// From now on `io_uring_setup` answers `errno` in this process, as container sandboxes have it.
+fn refuse_rings(errno: i32) {
+    const IO_URING_SETUP: u32 = 425;
+    let step = |code: u32, k: u32, jf: u8| libc::sock_filter { code: code as u16, jt: 0, jf, k };
+    let filter = [
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, IO_URING_SETUP, 1),
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno as u32, 0),
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: takes integers only.
+    let no_new_rights = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(no_new_rights, 0);
+    // SAFETY: the program and the filter it points at outlive the call, which copies them.
+    let installed = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            libc::SECCOMP_FILTER_FLAG_TSYNC,
+            &raw const program,
+        )
+    };
+    assert_eq!(installed, 0, "{}", std::io::Error::last_os_error());
+}
+
 const CHILD: &str = "KLAMM_TEST_FILE_SIZE_LIMIT";
 const LIMIT: u64 = 100_000;
 
@@ -102,15 +177,7 @@ fn a_write_that_ends_short_is_continued_until_the_kernel_says_why_it_cannot_be()
     if std::env::var_os(CHILD).is_some() {
         return write_over_the_limit();
     }
-    let name =
-        "io::uring::tests::a_write_that_ends_short_is_continued_until_the_kernel_says_why_it_cannot_be";
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && text.contains("1 passed"), "{text}");
+    run_alone("a_write_that_ends_short_is_continued_until_the_kernel_says_why_it_cannot_be", CHILD, "1");
 }
 
 /// In a process of its own, because the limit holds for all of it.
