@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 
 use crate::background::Background;
-use crate::checkpoint::{self, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE};
+use crate::checkpoint::{
+    self, CLEANER_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE,
+};
 use crate::commit::{CommitCounts, Committer};
 use crate::config::{EngineConfig, LogConfig};
 use crate::error::{CreateLogError, OfflineError, OpenError};
@@ -388,6 +390,7 @@ struct Checkpoints {
     recovery_points: OffsetsByPartition,
     log_starts: OffsetsByPartition,
     high_watermarks: OffsetsByPartition,
+    cleaned: OffsetsByPartition,
 }
 
 impl Checkpoints {
@@ -408,6 +411,7 @@ impl Checkpoints {
             recovery_points: read(RECOVERY_POINT_FILE)?,
             log_starts: read(LOG_START_FILE)?,
             high_watermarks: read(REPLICATION_FILE)?,
+            cleaned: read(CLEANER_FILE)?,
         })
     }
 }
@@ -452,6 +456,7 @@ fn open_log(
         recovery_point: known(&checkpoints.recovery_points),
         log_start: known(&checkpoints.log_starts),
         high_watermark: known(&checkpoints.high_watermarks),
+        may_have_gaps: config.cleanup_policy.compact || checkpoints.cleaned.contains_key(&partition),
         partition,
     };
     Log::open(seed).map_err(|error| match error {
@@ -481,6 +486,7 @@ fn create_files(
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
         high_watermark: Offset::ZERO,
+        may_have_gaps: false,
     };
     let (log, _) = Log::open(seed).map_err(|error| io::Error::other(error.to_string()))?;
     // The new files' names, then the new directory's: what is appended durably must be found after a power loss.

@@ -74,6 +74,14 @@ pub enum Rule {
         /// Epoch before it.
         previous: LeaderEpoch,
     },
+    /// A segment that does not begin where the one before it ends.
+    #[error("the segment begins at offset {base}, but the one before it ends at {expected}")]
+    SegmentOrder {
+        /// Base offset of the segment.
+        base: Offset,
+        /// Where it should begin.
+        expected: Offset,
+    },
     /// An offset outside what the segment's indexes can hold.
     #[error("offset {offset} is outside the segment of base offset {base}")]
     OffsetRange {

@@ -12,10 +12,11 @@ use crate::checkpoint::{self, LEADER_EPOCH_FILE, ReadCheckpointError};
 use crate::commit::Chain;
 use crate::config::LogConfig;
 use crate::epoch::EpochCache;
-use crate::error::{Corruption, ReadError};
+use crate::error::{Corruption, ReadError, Rule};
 use crate::home::Home;
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
+use crate::segment::name::FileType;
 use crate::segment::rebuild::{RebuildRequest, Rebuilt, rebuild};
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::segment::set::SegmentSet;
@@ -57,6 +58,8 @@ pub(crate) struct LogSeed {
     pub(crate) recovery_point: Offset,
     pub(crate) log_start: Offset,
     pub(crate) high_watermark: Offset,
+    /// Compaction leaves gaps between offsets; where there was none, a gap is a loss.
+    pub(crate) may_have_gaps: bool,
 }
 
 impl Log {
@@ -79,6 +82,9 @@ struct Recovery<'a> {
     epochs_dirty: bool,
     // The last batch checked, which the next segment must continue.
     previous: Option<BatchAt>,
+    // Where the segment before ends, if it was looked at after an unclean stop.
+    scanned_end: Option<Offset>,
+    may_have_gaps: bool,
 }
 
 impl<'a> Recovery<'a> {
@@ -105,12 +111,15 @@ impl<'a> Recovery<'a> {
             epochs,
             epochs_dirty,
             previous: None,
+            scanned_end: None,
+            may_have_gaps: seed.may_have_gaps,
         })
     }
 
     fn load_segments(&mut self, bases: &[Offset]) -> Result<(), ReadError> {
         let mut bases = bases.iter().peekable();
         while let Some(&base) = bases.next() {
+            self.check_order(base);
             if self.opening.damage.is_some() {
                 self.drop_segment(base)?;
                 continue;
@@ -125,6 +134,19 @@ impl<'a> Recovery<'a> {
             self.segments.push(segment);
         }
         Ok(())
+    }
+
+    // A power loss can take the end of a segment and spare the one behind it: a batch that continues nothing is not
+    // part of the log, nor is a segment. Kafka keeps such a hole; but only compaction makes one that is none, and it
+    // leaves traces: its checkpoint, or gaps inside the segment before.
+    fn check_order(&mut self, base: Offset) {
+        let Some(expected) = self.scanned_end.filter(|_| self.opening.damage.is_none()) else { return };
+        if base < expected || (base > expected && !self.may_have_gaps) {
+            let rule = Rule::SegmentOrder { base, expected };
+            let file = self.seed.path.file(base, FileType::Log);
+            tracing::warn!("{} ends at {expected}: segment {base} does not continue it", self.seed.partition);
+            self.opening.damage = Some(Corruption { file, position: 0, rule });
+        }
     }
 
     // `None` where the indexes do not agree with the log after all.
@@ -162,15 +184,19 @@ impl<'a> Recovery<'a> {
             previous: self.previous,
         };
         let (epochs, epochs_dirty) = (&mut self.epochs, &mut self.epochs_dirty);
-        let mut last = None;
+        let may_have_gaps = &mut self.may_have_gaps;
+        let mut last: Option<BatchAt> = None;
         let Rebuilt { segment, damage, cut_bytes, scanned_bytes } = rebuild(&request, |batch| {
             *epochs_dirty |= epochs.assign(batch.at.leader_epoch, batch.at.base_offset);
+            let continues = last.is_none_or(|last| last.last_offset.next() == batch.at.base_offset);
             last = Some(batch.at);
             let summary = summary_of(batch.bytes, batch.at.position).filter(|_| batch.at.magic >= 2)?;
+            *may_have_gaps |= !continues || summary.record_count != summary.last_offset_delta + 1;
             aborted_transaction(&producers.replay(&summary)?)
         })?;
         self.producers = Some(producers);
         self.previous = last.or(self.previous);
+        self.scanned_end = (!self.seed.clean).then(|| segment.published().1);
         self.opening.scanned_bytes += scanned_bytes;
         self.opening.cut_bytes += cut_bytes;
         if let Some(damage) = damage {

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod corpus;
+mod crash;
+mod damage;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,0 +1,219 @@
+//! Power losses, kills and failing disks, on the simulated disk. Every test prints its seed when it fails.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::*;
+use crate::commit::CommitError;
+use crate::io::Disk;
+use crate::io::sim::{Fault, Operation, Seeded, SimDisk};
+
+const ENOSPC: i32 = 28;
+const EIO: i32 = 5;
+
+fn config_on(disk: &SimDisk) -> EngineConfig {
+    let mut config = EngineConfig::new([PathBuf::from("/data")], 1);
+    config.disk = DiskChoice::Given(Arc::new(disk.clone()));
+    config.clock = Arc::new(ManualClock::starting_at(TimestampMs::new(NOW)));
+    config.log_defaults = small_segments();
+    config
+}
+
+fn formatted() -> SimDisk {
+    let disk = SimDisk::new();
+    let meta = MetaProperties { cluster_id: "test".into(), node_id: 1, directory_id: None };
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    shared.create_dir_all(Path::new("/")).unwrap();
+    log_dir::format(&shared, Path::new("/data"), &meta, TimestampMs::new(NOW)).unwrap();
+    disk
+}
+
+/// Appends `value n` for n from `from` on, durably or not as the seed says, until `count` are stored or the power
+/// fails. Answers how many were acknowledged, and up to which all are to survive a power loss.
+fn append_some(log: &Arc<Log>, random: &mut Seeded, from: i64, count: i64) -> (i64, i64) {
+    let (mut stored, mut durable) = (from, from);
+    while stored < from + count {
+        let value = format!("value {stored}").into_bytes();
+        let durability = if random.one_in(4) { Durability::Sync } else { Durability::Os };
+        let mut request = AppendRequest::from_client(batch_of(&[&value], NOW), LeaderEpoch::new(0));
+        request.durability = Some(durability);
+        match log.append(request).and_then(|ticket| ticket.wait()) {
+            Ok(appended) => assert_eq!(appended.first_offset.get(), stored),
+            Err(_) => return (stored, durable),
+        }
+        stored += 1;
+        if durability == Durability::Sync {
+            durable = stored;
+        }
+        if random.one_in(20) && log.flush().is_ok() {
+            durable = stored;
+        }
+    }
+    (stored, durable)
+}
+
+#[test]
+fn what_was_acknowledged_as_durable_survives_power_losses_and_the_rest_is_lost_only_from_the_end() {
+    for seed in 0..40 {
+        let mut random = Seeded::new(seed);
+        let mut disk = formatted();
+        let engine = Engine::open(config_on(&disk)).unwrap();
+        let log = create(&engine, small_segments());
+        let mut next = 0;
+        let mut durable = 0;
+        drop((log, engine));
+        for _ in 0..4 {
+            let engine =
+                Engine::open(config_on(&disk)).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            let log = engine.log(&orders()).unwrap_or_else(|| panic!("seed {seed}: the log is gone"));
+            let found = values_from(&log, 0);
+            let end = found.len() as i64;
+            assert!(end >= durable, "seed {seed}: {durable} were durable, {end} are there");
+            assert!(end <= next + 1, "seed {seed}: {end} are there of {next}");
+            assert_eq!(found, numbered(0..end), "seed {seed}");
+            disk.power_off_after(random.below(400) + 50);
+            let (stored, safe) = append_some(&log, &mut random, end, 60);
+            (next, durable) = (stored, safe.max(end.min(durable)));
+            let successor = disk.crash(random.next());
+            drop((log, engine));
+            disk = successor;
+        }
+    }
+}
+
+#[test]
+fn every_acknowledged_record_survives_a_killed_process() {
+    for seed in 0..20 {
+        let mut random = Seeded::new(seed);
+        let disk = formatted();
+        let engine = Engine::open(config_on(&disk)).unwrap();
+        let log = create(&engine, small_segments());
+        disk.power_off_after(random.below(600) + 20);
+        let (stored, _) = append_some(&log, &mut random, 0, 100);
+        let successor = disk.kill();
+        drop((log, engine));
+
+        let engine = Engine::open(config_on(&successor)).unwrap();
+        let log = engine.log(&orders()).unwrap();
+        let found = values_from(&log, 0);
+        // One more may have been written whose acknowledgement never came.
+        assert!(
+            (stored..=stored + 1).contains(&(found.len() as i64)),
+            "seed {seed}: {stored}, {}",
+            found.len()
+        );
+        assert_eq!(found, numbered(0..found.len() as i64), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_keeps_what_is_there_and_serves_again_when_there_is_room() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    append_numbered(&log, 0..10);
+    disk.set_full(true);
+    for _ in 0..3 {
+        let request = AppendRequest::from_client(batch_of(&[b"no room"], NOW), LeaderEpoch::new(0));
+        let refused = log.append(request).unwrap().wait();
+        assert!(matches!(refused, Err(AppendError::Commit(CommitError::NoSpace { .. }))), "{refused:?}");
+        assert_eq!(values_from(&log, 0), numbered(0..10));
+    }
+    disk.set_full(false);
+    append_numbered(&log, 10..20);
+    assert_eq!(values_from(&log, 0), numbered(0..20));
+    engine.close().unwrap();
+    drop((log, engine));
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    assert!(engine.open_report().is_clean());
+    assert_eq!(values_from(&engine.log(&orders()).unwrap(), 0), numbered(0..20));
+}
+
+#[test]
+fn after_a_failed_flush_nothing_is_acknowledged_and_no_marker_of_a_clean_stop_is_left() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    append_numbered(&log, 0..10);
+    disk.inject(Fault::next(Operation::Sync, EIO).on(".log"));
+    let sync = || {
+        let mut request = AppendRequest::from_client(batch_of(&[b"durable?"], NOW), LeaderEpoch::new(0));
+        request.durability = Some(Durability::Sync);
+        log.append(request).and_then(|ticket| ticket.wait())
+    };
+    assert!(sync().is_err());
+    assert!(sync().is_err(), "a second flush would succeed and prove nothing");
+    assert!(matches!(log.read(&ReadRequest::from_start(Isolation::LogEnd)), Err(ReadError::Offline(_))));
+    assert!(engine.close().is_err());
+    drop(engine);
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    assert!(!engine.open_report().is_clean());
+}
+
+#[test]
+fn a_failed_write_in_the_middle_leaves_no_gap_and_no_trace_of_what_was_built_on_it() {
+    for after in 0..12 {
+        let disk = formatted();
+        let engine = Engine::open(config_on(&disk)).unwrap();
+        let log = create(&engine, small_segments());
+        disk.inject(Fault::next(Operation::Write, ENOSPC).on(".log").after(after).arriving(30));
+        let mut kept = Vec::new();
+        for number in 0..30 {
+            let value = format!("value {number}").into_bytes();
+            let request = AppendRequest::from_client(batch_of(&[&value], NOW), LeaderEpoch::new(0));
+            if let Ok(appended) = log.append(request).and_then(|ticket| ticket.wait()) {
+                kept.push((appended.first_offset.get(), value));
+            }
+        }
+        assert!(kept.len() >= 28, "only what the fault met failed");
+        assert_eq!(values_from(&log, 0), kept, "fault after {after} writes");
+        let offsets: Vec<i64> = kept.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(offsets, (0..kept.len() as i64).collect::<Vec<_>>());
+        let successor = disk.kill();
+        drop((log, engine));
+        let engine = Engine::open(config_on(&successor)).unwrap();
+        assert_eq!(engine.open_report().cut_bytes(), 0, "the file ends where the log ends");
+        assert_eq!(values_from(&engine.log(&orders()).unwrap(), 0), kept);
+    }
+}
+
+#[test]
+fn opening_survives_a_power_loss_at_any_of_its_operations() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, small_segments());
+    append_numbered(&log, 0..30);
+    log.flush().unwrap();
+    append_numbered(&log, 30..40);
+    let mut disk = disk.kill();
+    drop((log, engine));
+    let mut reached_the_end = false;
+    for operations in (0..400).step_by(3) {
+        disk.power_off_after(operations);
+        let opened = Engine::open(config_on(&disk)).map(|engine| engine.log(&orders()).is_some());
+        reached_the_end |= opened.is_ok();
+        // What was only in the page cache of the first machine is on the disk of its successors.
+        let successor = disk.kill();
+        let engine =
+            Engine::open(config_on(&successor)).unwrap_or_else(|error| panic!("{operations}: {error}"));
+        let log = engine.log(&orders()).unwrap();
+        assert_eq!(
+            values_from(&log, 0),
+            numbered(0..40),
+            "power lost after {operations} operations of opening"
+        );
+        disk = successor.kill();
+        drop((log, engine));
+    }
+    assert!(reached_the_end, "the last runs must get through");
+}
+
+#[test]
+fn io_errors_are_told_with_their_file() {
+    let disk = formatted();
+    drop(Engine::open(config_on(&disk)).map(|engine| create(&engine, LogConfig::default())).unwrap());
+    disk.inject(Fault::next(Operation::Open, EIO).on("orders-0"));
+    let error = Engine::open(config_on(&disk)).unwrap_err();
+    assert!(error.to_string().contains("orders-0"), "{error}");
+    assert!(matches!(error, OpenError::Io { error, .. } if error.kind() != io::ErrorKind::NotFound));
+}
