@@ -110,6 +110,31 @@ fn every_file_that_kafka_wrote_is_shown_as_kafka_shows_it() {
     assert!(compared > 300, "the corpus has shrunk to {compared} runs");
 }
 
+/// Made by `data/AllRecords.java`: all types and versions of records, random fields, broken frames, control records.
+#[test]
+fn every_record_of_the_metadata_topics_is_shown_as_kafka_shows_it() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    for (topic, decoder) in
+        [("metadata", "--cluster-metadata-decoder"), ("remote", "--remote-log-metadata-decoder")]
+    {
+        let file = format!("{topic}/{SEGMENT}");
+        let expected = fs::read_to_string(data.join(format!("{topic}.txt"))).unwrap();
+        let ours = dump_in(&data, &[decoder, "--files", &file]);
+        let ours_text = String::from_utf8(ours.stdout).unwrap();
+        let difference = ours_text.lines().zip(expected.lines()).find(|(ours, expected)| ours != expected);
+        assert_eq!(difference, None);
+        assert_eq!(ours_text.len(), expected.len());
+        assert!(ours.status.success() && ours.stderr.is_empty());
+
+        let json = String::from_utf8(dump_in(&data, &[decoder, "--json", "--files", &file]).stdout).unwrap();
+        let records = json.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        assert_eq!(
+            records.filter(|line| line["type"] == "record").count(),
+            expected.matches("| offset: ").count()
+        );
+    }
+}
+
 /// Which file of a damaged directory is wounded, and whether the wound can be seen without knowing what was there.
 const WOUNDS: [(&str, &str); 22] = [
     ("crc-field-0", ".log"),

@@ -1,45 +1,24 @@
 //! Control records: transaction markers, and what a KRaft log says about itself.
 
-use std::sync::LazyLock;
-
-use super::{
-    schema::Schemas,
-    text::{push_int, push_json_string},
+use wire::{
+    json::ToJson,
+    message::{Decode, DecodeError},
+    primitives::Reader,
+    records::{
+        KRaftVersionRecord, LeaderChangeMessage, SnapshotFooterRecord, SnapshotHeaderRecord, VotersRecord,
+    },
 };
 
-static CLIENTS: LazyLock<Schemas> = LazyLock::new(|| {
-    Schemas::parse(include_str!("../../../broker-shim/wire/schemas/records/clients.schema"))
-});
-
-static METADATA: LazyLock<Schemas> = LazyLock::new(|| {
-    Schemas::parse(include_str!("../../../broker-shim/wire/schemas/records/metadata.schema"))
-});
-
-/// The records of the cluster metadata log.
-pub(super) fn metadata_schemas() -> &'static Schemas {
-    &METADATA
-}
+use super::text::{push_int, push_json_string};
 
 /// A control record, read as far as Kafka's tool shows it.
 pub(super) enum ControlRecord {
     /// The end of a transaction.
     EndTransaction { name: &'static str, coordinator_epoch: i32 },
     /// A message of KRaft's, in JSON.
-    Raft { title: &'static str, json: Vec<u8> },
+    Raft { title: &'static str, json: String },
     /// A type that this Kafka does not know.
     Unknown(i16),
-}
-
-/// Title, as it stands before the JSON, and schema of the KRaft control records, by type.
-fn raft_message(kind: i16) -> Option<(&'static str, &'static str)> {
-    Some(match kind {
-        2 => ("LeaderChange: ", "LeaderChangeMessage"),
-        3 => ("SnapshotHeader ", "SnapshotHeaderRecord"),
-        4 => ("SnapshotFooter ", "SnapshotFooterRecord"),
-        5 => ("KRaftVersion ", "KRaftVersionRecord"),
-        6 => ("KRaftVoters ", "VotersRecord"),
-        _ => return None,
-    })
 }
 
 impl ControlRecord {
@@ -51,9 +30,13 @@ impl ControlRecord {
             return Err("the version of its key is negative");
         }
         let kind = i16::from_be_bytes(*kind);
-        match (kind, raft_message(kind)) {
-            (0 | 1, _) => Self::end_transaction(kind, value),
-            (_, Some((title, schema))) => Self::raft(title, schema, value),
+        match kind {
+            0 | 1 => Self::end_transaction(kind, value),
+            2 => Self::raft::<LeaderChangeMessage<'_>>("LeaderChange: ", value),
+            3 => Self::raft::<SnapshotHeaderRecord<'_>>("SnapshotHeader ", value),
+            4 => Self::raft::<SnapshotFooterRecord<'_>>("SnapshotFooter ", value),
+            5 => Self::raft::<KRaftVersionRecord<'_>>("KRaftVersion ", value),
+            6 => Self::raft::<VotersRecord<'_>>("KRaftVoters ", value),
             _ => Ok(Self::Unknown(kind)),
         }
     }
@@ -69,14 +52,14 @@ impl ControlRecord {
     }
 
     /// Kafka reads all of them as version 0, whatever version they name.
-    fn raft(title: &'static str, schema: &str, value: Option<&[u8]>) -> Result<Self, &'static str> {
+    fn raft<'v, M: Decode<'v> + ToJson>(
+        title: &'static str,
+        value: Option<&'v [u8]>,
+    ) -> Result<Self, &'static str> {
         let value = value.ok_or("it has no value")?;
-        let message = CLIENTS.named(schema).ok_or("there is no schema for its type")?;
-        let mut json = Vec::new();
-        message
-            .push_json(&mut json, value, 0)
-            .map_err(|_| "its value does not follow the schema of its type")?;
-        Ok(Self::Raft { title, json })
+        let message = M::decode(&mut Reader::new(value), 0)
+            .map_err(|_: DecodeError| "its value does not follow the schema of its type")?;
+        Ok(Self::Raft { title, json: message.to_json(0) })
     }
 
     /// Appends what Kafka's tool prints.
@@ -91,7 +74,7 @@ impl ControlRecord {
             }
             Self::Raft { title, json } => {
                 out.extend_from_slice(title.as_bytes());
-                out.extend_from_slice(json);
+                out.extend_from_slice(json.as_bytes());
             }
             Self::Unknown(kind) => {
                 out.extend_from_slice(b"controlType: UNKNOWN(");
@@ -114,7 +97,7 @@ impl ControlRecord {
                 out.push(b'{');
                 push_json_string(out, title.trim_end_matches([':', ' ']));
                 out.push(b':');
-                out.extend_from_slice(json);
+                out.extend_from_slice(json.as_bytes());
             }
             Self::Unknown(kind) => {
                 out.extend_from_slice(b"{\"controlType\":");

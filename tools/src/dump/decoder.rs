@@ -1,6 +1,10 @@
 //! How keys and payloads are shown: the four decoder classes of `org.apache.kafka.tools.api`, and the metadata log's records.
 
-use super::text::{push_int, push_java_string};
+use super::{
+    framed::metadata_json,
+    remote_log::remote_log_text,
+    text::{push_int, push_java_string},
+};
 
 /// What turns a record into text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +18,22 @@ pub(super) enum MessageParser {
     },
     /// The payload is a KRaft metadata record; keys are not shown.
     ClusterMetadata,
+    /// The payload is a record of `__remote_log_metadata`; keys are not shown.
+    RemoteLogMetadata,
+}
+
+impl MessageParser {
+    /// The text of a topic's own records, or the sentence that stands in its place.
+    pub(super) fn topic_record(self, value: Option<&[u8]>, offset: i64) -> Result<String, String> {
+        match self {
+            Self::Decoders { .. } => Ok(String::new()),
+            Self::ClusterMetadata => {
+                metadata_json(value).map_err(|reason| format!("Error at {offset}, skipping. {reason}"))
+            }
+            Self::RemoteLogMetadata => remote_log_text(value)
+                .map_err(|reason| format!("Error at offset {offset}, skipping. {reason}")),
+        }
+    }
 }
 
 /// One of the decoder classes that Kafka's tools bring along.

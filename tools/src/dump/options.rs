@@ -279,7 +279,7 @@ impl Options {
         } else if self.has("cluster-metadata-decoder") {
             Ok(MessageParser::ClusterMetadata)
         } else if self.has("remote-log-metadata-decoder") {
-            refused("remote-log-metadata-decoder", "__remote_log_metadata")
+            Ok(MessageParser::RemoteLogMetadata)
         } else if self.has("share-group-state-decoder") {
             refused("share-group-state-decoder", "__share_group_state")
         } else {

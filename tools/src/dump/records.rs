@@ -4,12 +4,11 @@ use log_engine::batch::{BatchView, DecompressionCap, RecordView, TimestampType, 
 
 use super::{
     Session,
-    control::{self, ControlRecord},
+    control::ControlRecord,
     damage::Rule,
     decoder::{Decoder, MessageParser},
     json::{Line, push_array},
     log::{LogDump, timestamp_type_name},
-    schema::push_metadata_record,
     text::{push_java_string, push_json_string},
 };
 
@@ -127,9 +126,9 @@ impl Session<'_> {
         }
         let first = if dump.skips_metadata { "| " } else { " " };
         let MessageParser::Decoders { key, value } = dump.parser else {
-            self.out.str(first).str("payload: ").with(|out| {
-                push_metadata_record(out, control::metadata_schemas(), record.value, record.offset);
-            });
+            let text =
+                dump.parser.topic_record(record.value, record.offset).unwrap_or_else(|sentence| sentence);
+            self.out.str(first).str("payload: ").str(&text);
             return None;
         };
         let (shown_key, bad_key) = decodable(key, record.key, "key", record.index);
@@ -217,15 +216,14 @@ fn json_contents<'o>(line: Line<'o>, parser: MessageParser, record: &Shown<'_>) 
         MessageParser::Decoders { key, value } => line
             .value("key", |out| json_bytes(out, key, record.key))
             .value("payload", |out| json_bytes(out, value, record.value)),
-        MessageParser::ClusterMetadata => line.value("payload", |out| {
-            let mut json = Vec::new();
-            push_metadata_record(&mut json, control::metadata_schemas(), record.value, record.offset);
-            if json.starts_with(b"{") {
-                out.extend_from_slice(&json);
-            } else {
-                push_json_string(out, &String::from_utf8_lossy(&json));
-            }
-        }),
+        MessageParser::ClusterMetadata => match parser.topic_record(record.value, record.offset) {
+            Ok(json) => line.value("payload", |out| out.extend_from_slice(json.as_bytes())),
+            Err(sentence) => line.str("payload", &sentence),
+        },
+        MessageParser::RemoteLogMetadata => line.str(
+            "payload",
+            &parser.topic_record(record.value, record.offset).unwrap_or_else(|sentence| sentence),
+        ),
     }
 }
 

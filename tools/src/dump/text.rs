@@ -124,33 +124,6 @@ pub(super) fn push_int(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Appends a double as Java's `Double.toString` does: plain from 1E-3 up to 1E7, computerized scientific notation elsewhere,
-/// always with a digit after the point.
-pub(super) fn push_double(out: &mut Vec<u8>, number: f64) {
-    if number.is_nan() {
-        return out.extend_from_slice(b"NaN");
-    }
-    if number.is_sign_negative() {
-        out.push(b'-');
-    }
-    let size = number.abs();
-    if size.is_infinite() {
-        out.extend_from_slice(b"Infinity");
-    } else if size == 0.0 || (1e-3..1e7).contains(&size) {
-        out.extend_from_slice(format!("{size:?}").as_bytes());
-    } else {
-        let scientific = format!("{size:e}");
-        let (digits, exponent) =
-            scientific.split_once('e').expect("the e form of a finite number has an exponent");
-        out.extend_from_slice(digits.as_bytes());
-        if !digits.contains('.') {
-            out.extend_from_slice(b".0");
-        }
-        out.push(b'E');
-        out.extend_from_slice(exponent.as_bytes());
-    }
-}
-
 /// Appends bytes decoded as Java decodes UTF-8: every malformed sequence becomes U+FFFD. Java and Rust cut malformed input
 /// at the same places but for one: an encoded surrogate (ED A0..BF xx), whole or cut short, is one replacement in Java.
 pub(super) fn push_java_string(out: &mut Vec<u8>, mut bytes: &[u8]) {
@@ -237,27 +210,6 @@ mod tests {
         }
         for number in [0, 9, 10, 99, 100, i64::MIN, i64::MAX] {
             assert_eq!(text_of(|out| push_int(out, number)), number.to_string());
-        }
-    }
-
-    /// Expected texts were printed by Java 17.
-    #[test]
-    fn doubles_read_as_java_writes_them() {
-        let cases = [
-            (0.0, "0.0"),
-            (-0.0, "-0.0"),
-            (1.0, "1.0"),
-            (0.001, "0.001"),
-            (9.99e-4, "9.99E-4"),
-            (1e7, "1.0E7"),
-            (9999999.0, "9999999.0"),
-            (12345678.9, "1.23456789E7"),
-            (-1.5e300, "-1.5E300"),
-            (f64::NEG_INFINITY, "-Infinity"),
-            (f64::NAN, "NaN"),
-        ];
-        for (number, expected) in cases {
-            assert_eq!(text_of(|out| push_double(out, number)), expected);
         }
     }
 
