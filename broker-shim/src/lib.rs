@@ -1,6 +1,24 @@
 //! klamm: a thin Kafka broker in front of `log-engine`.
+//!
+//! [`Broker::start`](start) opens the data directories, leads what lies there and serves clients; what is stored, and how,
+//! is the engine's affair. The whole surface is [`config::Config`], [`start`] and [`Running`].
 
 #![forbid(unsafe_code)]
 
+mod api;
+mod authorizer;
+mod broker;
 pub mod config;
+mod connection;
+mod effective;
+mod error_map;
 pub mod metadata;
+mod partition;
+mod replicas;
+mod request_context;
+mod server;
+mod start;
+mod wait;
+
+pub use server::BindError;
+pub use start::{Running, StartError, start};

@@ -1,5 +1,118 @@
-//! The `klamm` binary.
+//! The `klamm` binary: arguments, log lines, signals, exit code.
 
-fn main() {
-    print!("{}", broker_shim::config::reference::markdown());
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+use broker_shim::{
+    Running,
+    config::{Config, Sources, reference},
+    start,
+};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A Kafka broker in one binary: 127.0.0.1:9092, data in ./klamm-data, unless configured otherwise.
+#[derive(Debug, Parser)]
+#[command(name = "klamm", version)]
+struct Arguments {
+    /// A server.properties with Kafka's keys.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One key; wins over the file and the environment. May be given several times.
+    #[arg(long = "override", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print every key with its default and meaning, and exit.
+    #[arg(long)]
+    print_config_reference: bool,
+}
+
+/// The configuration cannot be used.
+const EXIT_CONFIG: u8 = 2;
+/// The broker could not start.
+const EXIT_START: u8 = 1;
+/// The stop was not a clean one.
+const EXIT_STOP: u8 = 3;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.print_config_reference {
+        print!("{}", reference::markdown());
+        return ExitCode::SUCCESS;
+    }
+    log_to_stderr();
+    let config = match Config::load(&sources(arguments)) {
+        Ok(config) => config,
+        Err(error) => return fail(EXIT_CONFIG, &error),
+    };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(config)),
+        Err(error) => fail(EXIT_START, &error),
+    }
+}
+
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("KLAMM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+}
+
+fn sources(arguments: Arguments) -> Sources {
+    let text = |os: OsString| os.into_string().ok();
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((text(name)?, text(value)?))).collect();
+    Sources { file: arguments.config, environment, overrides: arguments.overrides }
+}
+
+fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("klamm: {error}");
+    ExitCode::from(code)
+}
+
+async fn run(config: Config) -> ExitCode {
+    let log_dirs = config.log_dirs.clone();
+    let running = match start(config).await {
+        Ok(running) => running,
+        Err(error) => return fail(EXIT_START, &error),
+    };
+    greet(&running, &log_dirs);
+    if let Err(error) = stop_wanted().await {
+        return fail(EXIT_START, &error);
+    }
+    tracing::info!("stopping");
+    match running.shutdown().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_STOP, &error),
+    }
+}
+
+fn greet(running: &Running, log_dirs: &[PathBuf]) {
+    let listeners: Vec<String> =
+        running.addresses().iter().map(|(name, address)| format!("{name} {address}")).collect();
+    let directories: Vec<String> = log_dirs.iter().map(|directory| directory.display().to_string()).collect();
+    let report = running.open_report();
+    let left = if report.is_clean() { "cleanly" } else { "uncleanly" };
+    println!("listening on {}", listeners.join(", "));
+    println!(
+        "data in {} (cluster {}, {} partitions, last stopped {left})",
+        directories.join(", "),
+        running.cluster_id(),
+        running.partition_count()
+    );
+    println!("disk backend {}", report.backend);
+}
+
+/// Until Ctrl-C or SIGTERM.
+async fn stop_wanted() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }

@@ -49,6 +49,8 @@ pub struct Key {
 
 /// Id with which a fresh data directory is formatted.
 pub const CLUSTER_ID: &str = "klamm.cluster.id";
+/// When an append counts as stored.
+pub const FLUSH_POLICY: &str = "klamm.flush.policy";
 /// Which disk backend runs.
 pub const DISK_BACKEND: &str = "klamm.disk.backend";
 
@@ -76,6 +78,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key(CLUSTER_ID, String, None, Any, ReadOnly, Used, "Id with which fresh data directories are formatted, and which formatted ones must have. A new one is drawn where it is not given."),
+    key(FLUSH_POLICY, String, None, OneOf(&["os", "sync"]), ReadOnly, Used, "When an append counts as stored: os, once it is in the page cache, or sync, once it is on the disk. Where it is not given, sync follows from log.flush.interval.messages=1."),
     key(DISK_BACKEND, String, Some("auto"), OneOf(&["auto", "uring", "threads"]), ReadOnly, Used, "How files are written: uring, threads, or auto for the better one that this machine allows."),
     key("process.roles", List, Some("broker,controller"), OneOf(&["broker", "controller"]), ReadOnly, Used, "What this process is. Only the combined node, broker and controller in one, exists today."),
     key("node.id", Int, Some("1"), AtLeast(0), ReadOnly, Used, "Number of this node, written into each data directory and into every partition it holds."),
@@ -189,8 +192,8 @@ pub const KEYS: &[Key] = &[
     key("share.coordinator.state.topic.min.isr", Short, Some("1"), AtLeast(1), ReadOnly, Accepted, "In-sync replicas that the topic of share group states needs."),
     key("metadata.log.segment.bytes", Int, Some("1073741824"), AtLeast(8388608), ReadOnly, Accepted, "Segment size of the metadata log."),
     key("metadata.log.segment.ms", Long, Some("604800000"), Any, ReadOnly, Accepted, "Segment age of the metadata log."),
-    key("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520"), AtLeast(1), ReadOnly, Accepted, "Bytes of metadata records after which a snapshot is written."),
-    key("metadata.log.max.snapshot.interval.ms", Long, Some("3600000"), AtLeast(0), ReadOnly, Accepted, "Longest time without a snapshot of the metadata."),
+    key("metadata.log.max.record.bytes.between.snapshots", Long, Some("20971520"), AtLeast(1), ReadOnly, Used, "Bytes of metadata records after which a snapshot is written."),
+    key("metadata.log.max.snapshot.interval.ms", Long, Some("3600000"), AtLeast(0), ReadOnly, Used, "Longest time without a snapshot of the metadata."),
     key("metadata.max.retention.bytes", Long, Some("104857600"), Any, ReadOnly, Accepted, "Bytes of metadata log and snapshots that are kept."),
     key("metadata.max.retention.ms", Long, Some("604800000"), Any, ReadOnly, Accepted, "How long metadata log and snapshots are kept."),
     key("broker.heartbeat.interval.ms", Int, Some("2000"), Any, ReadOnly, Accepted, "How often a broker tells the controller that it lives."),

@@ -1,7 +1,7 @@
 //! Configuration: where keys come from, which one wins, and the typed result.
 //!
-//! Everything is checked here, before a file or a socket is opened. Topic configuration is resolved over it by
-//! [`Config::topic_value`].
+//! Everything is checked here, before a file or a socket is opened. What is configured later, and for topics, comes on top:
+//! see `effective`.
 
 mod environment;
 pub mod keys;
@@ -21,8 +21,6 @@ use std::{
 pub use listeners::{Endpoint, ListenerError, Listeners};
 pub use properties::PropertiesError;
 pub use value::ValueError;
-
-use topic_keys::TopicKey;
 
 /// Where keys come from; later fields win over earlier ones.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +114,7 @@ pub struct Config {
     pub metadata_log_dir: PathBuf,
     /// Limits of connections.
     pub connections: ConnectionLimits,
-    /// Most connections at a time from certain addresses.
+    /// What the user should know and the start does not depend on.
     pub warnings: Vec<String>,
 }
 
@@ -208,25 +206,6 @@ impl Config {
     /// A number of milliseconds.
     pub fn millis(&self, key: &str) -> Duration {
         Duration::from_millis(self.number(key).try_into().unwrap_or(0))
-    }
-
-    /// What a topic key is where the topic itself does not say: from the broker keys that stand behind it.
-    pub fn topic_value(&self, key: &TopicKey) -> String {
-        key.synonyms
-            .iter()
-            .find_map(|synonym| self.topic_value_from(synonym))
-            .unwrap_or_else(|| key.default.to_owned())
-    }
-
-    /// A given broker key stands before a default one; among equals the order of the table decides.
-    fn topic_value_from(&self, synonym: &topic_keys::Synonym) -> Option<String> {
-        let text = self.text(synonym.key)?;
-        if synonym.factor == 1 {
-            return Some(text.to_owned());
-        }
-        // A negative retention is "for ever" in every unit.
-        let number: i64 = text.parse().ok()?;
-        Some(if number < 0 { number } else { number.saturating_mul(synonym.factor) }.to_string())
     }
 
     fn values(&self) -> Values<'_> {

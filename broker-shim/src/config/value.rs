@@ -70,34 +70,44 @@ impl fmt::Display for Range {
     }
 }
 
-/// Why a value is refused.
+/// Why a value is refused, in the words of Kafka's `ConfigException`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum ValueError {
+#[error("Invalid value {value} for configuration {key}: {reason}")]
+pub struct ValueError {
+    /// The key.
+    pub key: String,
+    /// The text that was given.
+    pub value: String,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// What is wrong with a value.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reason {
     /// The text is no value of the key's type.
-    #[error("Invalid value {value} for configuration {key}: must be of type {}", kind.name())]
-    NotOfType {
-        /// The key.
-        key: String,
-        /// The text that was given.
-        value: String,
-        /// The type that it should have.
-        kind: Kind,
-    },
+    NotOfType(Kind),
     /// The value is of the type but not allowed.
-    #[error("Invalid value {value} for configuration {key}: must be {range}")]
-    OutOfRange {
-        /// The key.
-        key: String,
-        /// The text that was given.
-        value: String,
-        /// What is allowed.
-        range: Range,
-    },
+    OutOfRange(Kind, Range),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOfType(Kind::Boolean) => f.write_str("Expected value to be either true or false"),
+            Self::NotOfType(kind) => write!(f, "Not a number of type {}", kind.name().to_ascii_uppercase()),
+            Self::OutOfRange(_, Range::AtLeast(low)) => write!(f, "Value must be at least {low}"),
+            Self::OutOfRange(_, Range::OneOf(words)) => {
+                write!(f, "String must be one of: {}", words.join(", "))
+            }
+            Self::OutOfRange(_, range) => write!(f, "Value must be {range}"),
+        }
+    }
 }
 
 /// Checks a text against a type and a range.
 pub fn check(key: &str, value: &str, kind: Kind, range: Range) -> Result<(), ValueError> {
-    let not_of_type = || ValueError::NotOfType { key: key.to_owned(), value: value.to_owned(), kind };
+    let refused = |reason| Err(ValueError { key: key.to_owned(), value: value.to_owned(), reason });
     let allowed = match kind {
         Kind::Boolean => parse_bool(value).map(|_| true),
         Kind::Int => value.trim().parse::<i32>().ok().map(|n| number_allowed(n.into(), range)),
@@ -109,8 +119,8 @@ pub fn check(key: &str, value: &str, kind: Kind, range: Range) -> Result<(), Val
     };
     match allowed {
         Some(true) => Ok(()),
-        Some(false) => Err(ValueError::OutOfRange { key: key.to_owned(), value: value.to_owned(), range }),
-        None => Err(not_of_type()),
+        Some(false) => refused(Reason::OutOfRange(kind, range)),
+        None => refused(Reason::NotOfType(kind)),
     }
 }
 
@@ -187,9 +197,20 @@ mod tests {
         }
     }
 
+    /// The first three as Kafka 4.3 answered them.
     #[test]
-    fn a_refusal_names_key_value_and_what_is_allowed() {
-        let error = check("num.partitions", "0", Kind::Int, Range::AtLeast(1)).expect_err("zero is refused");
-        assert_eq!(error.to_string(), "Invalid value 0 for configuration num.partitions: must be 1 or more");
+    fn a_refusal_says_what_kafka_says() {
+        let codecs = Range::OneOf(&["zstd", "lz4"]);
+        let rows = [
+            ("soon", Kind::Long, Range::Any, "Not a number of type LONG"),
+            ("-1", Kind::Int, Range::AtLeast(7), "Value must be at least 7"),
+            ("bzip2", Kind::String, codecs, "String must be one of: zstd, lz4"),
+            ("yes", Kind::Boolean, Range::Any, "Expected value to be either true or false"),
+            ("9", Kind::Int, Range::Between(1, 5), "Value must be 1 to 5"),
+        ];
+        for (value, kind, range, reason) in rows {
+            let error = check("k", value, kind, range).expect_err("it is refused");
+            assert_eq!(error.to_string(), format!("Invalid value {value} for configuration k: {reason}"));
+        }
     }
 }

@@ -1,0 +1,189 @@
+//! IncrementalAlterConfigs, and the older AlterConfigs that replaces a whole configuration.
+
+use wire::{
+    ErrorCode,
+    messages::{
+        AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
+        IncrementalAlterConfigsResponse, alter_configs_response, incremental_alter_configs_response,
+    },
+};
+
+use super::text_of;
+use crate::{
+    authorizer::{Operation, Resource},
+    broker::Broker,
+    error_map,
+    metadata::{
+        Image,
+        ops::{AlterConfigs, ConfigOp, ResourceAlterations},
+        record::{ConfigResource, ResourceKind},
+    },
+    request_context::RequestContext,
+};
+
+/// How one resource fared.
+struct Answer {
+    resource: ConfigResource,
+    code: ErrorCode,
+    message: Option<String>,
+}
+
+/// What is asked of one resource, or why it is refused before anything is decided.
+type Asked = (ConfigResource, Result<Vec<(String, ConfigOp, Option<String>)>, (ErrorCode, String)>);
+
+pub(super) async fn handle_incremental<'r>(
+    broker: &Broker,
+    context: &RequestContext,
+    request: IncrementalAlterConfigsRequest<'r>,
+) -> IncrementalAlterConfigsResponse<'r> {
+    let asked = request
+        .resources
+        .iter()
+        .map(|resource| {
+            let ops = resource.configs.iter().map(|config| {
+                let op = operation(config.config_operation).ok_or_else(|| {
+                    let text = format!("Unknown operation {} for {}", config.config_operation, config.name);
+                    (ErrorCode::InvalidRequest, text)
+                })?;
+                Ok((config.name.to_string(), op, config.value.as_deref().map(ToOwned::to_owned)))
+            });
+            (named(resource.resource_type, &resource.resource_name), ops.collect())
+        })
+        .collect();
+    let responses = alter(broker, context, asked, request.validate_only)
+        .await
+        .into_iter()
+        .map(|answer| incremental_alter_configs_response::AlterConfigsResourceResponse {
+            error_code: answer.code.code(),
+            error_message: answer.message.map(Into::into),
+            resource_type: answer.resource.kind.0,
+            resource_name: answer.resource.name.to_string().into(),
+            ..Default::default()
+        })
+        .collect();
+    IncrementalAlterConfigsResponse { responses, ..Default::default() }
+}
+
+pub(super) async fn handle_all<'r>(
+    broker: &Broker,
+    context: &RequestContext,
+    request: AlterConfigsRequest<'r>,
+) -> AlterConfigsResponse<'r> {
+    let image = broker.image();
+    let asked = request
+        .resources
+        .iter()
+        .map(|resource| {
+            let id = named(resource.resource_type, &resource.resource_name);
+            let given: Vec<_> = resource
+                .configs
+                .iter()
+                .map(|config| (config.name.to_string(), config.value.as_deref().map(ToOwned::to_owned)))
+                .collect();
+            let ops = replacement(&image, &id, given);
+            (id, Ok(ops))
+        })
+        .collect();
+    let responses = alter(broker, context, asked, request.validate_only)
+        .await
+        .into_iter()
+        .map(|answer| alter_configs_response::AlterConfigsResourceResponse {
+            error_code: answer.code.code(),
+            error_message: answer.message.map(Into::into),
+            resource_type: answer.resource.kind.0,
+            resource_name: answer.resource.name.to_string().into(),
+            ..Default::default()
+        })
+        .collect();
+    AlterConfigsResponse { responses, ..Default::default() }
+}
+
+fn named(kind: i8, name: &str) -> ConfigResource {
+    ConfigResource { kind: ResourceKind(kind), name: name.into() }
+}
+
+/// Kafka's numbers of operations.
+fn operation(code: i8) -> Option<ConfigOp> {
+    match code {
+        0 => Some(ConfigOp::Set),
+        1 => Some(ConfigOp::Delete),
+        2 => Some(ConfigOp::Append),
+        3 => Some(ConfigOp::Subtract),
+        _ => None,
+    }
+}
+
+/// A whole configuration as single steps: what is given is set, everything else is removed.
+fn replacement(
+    image: &Image,
+    resource: &ConfigResource,
+    given: Vec<(String, Option<String>)>,
+) -> Vec<(String, ConfigOp, Option<String>)> {
+    let present = image.config(resource);
+    let gone = present
+        .iter()
+        .flat_map(|values| values.keys())
+        .filter(|key| given.iter().all(|(name, _)| **name != ***key))
+        .map(|key| (key.to_string(), ConfigOp::Delete, None))
+        .collect::<Vec<_>>();
+    given
+        .into_iter()
+        .map(|(name, value)| match value {
+            Some(value) => (name, ConfigOp::Set, Some(value)),
+            None => (name, ConfigOp::Delete, None),
+        })
+        .chain(gone)
+        .collect()
+}
+
+async fn alter(
+    broker: &Broker,
+    context: &RequestContext,
+    asked: Vec<Asked>,
+    validate_only: bool,
+) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    let mut resources = Vec::new();
+    for (resource, ops) in asked {
+        match ops.and_then(|ops| refuse(broker, context, &resource).map_or(Ok(ops), Err)) {
+            Ok(ops) => resources.push(ResourceAlterations { resource, ops }),
+            Err((code, text)) => answers.push(Answer { resource, code, message: Some(text) }),
+        }
+    }
+    let ids: Vec<_> = resources.iter().map(|entry| entry.resource.clone()).collect();
+    match broker.metadata.incremental_alter_configs(AlterConfigs { resources, validate_only }).await {
+        Ok(results) => answers.extend(results.into_iter().map(|(resource, result)| match result {
+            Ok(()) => Answer { resource, code: ErrorCode::None, message: None },
+            Err(refusal) => {
+                Answer { resource, code: error_map::refusal(&refusal), message: Some(refusal.to_string()) }
+            }
+        })),
+        Err(error) => answers.extend(ids.into_iter().map(|resource| Answer {
+            resource,
+            code: error_map::change(&error),
+            message: Some(error.to_string()),
+        })),
+    }
+    answers
+}
+
+fn refuse(
+    broker: &Broker,
+    context: &RequestContext,
+    resource: &ConfigResource,
+) -> Option<(ErrorCode, String)> {
+    let (allowed, code) = match resource.kind {
+        ResourceKind::TOPIC => (
+            broker.allows(context, Operation::AlterConfigs, Resource::topic(&resource.name)),
+            ErrorCode::TopicAuthorizationFailed,
+        ),
+        ResourceKind::BROKER => (
+            broker.allows(context, Operation::AlterConfigs, Resource::cluster()),
+            ErrorCode::ClusterAuthorizationFailed,
+        ),
+        ResourceKind(other) => {
+            return Some((ErrorCode::InvalidRequest, format!("Unknown resource type {other}")));
+        }
+    };
+    (!allowed).then(|| (code, text_of(code).to_owned()))
+}

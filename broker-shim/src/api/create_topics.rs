@@ -1,0 +1,122 @@
+//! CreateTopics: the controller part decides; here the request is translated, and the answer gets the topic's configuration.
+
+use std::collections::HashMap;
+
+use wire::{
+    ErrorCode,
+    messages::{
+        CreateTopicsRequest, CreateTopicsResponse,
+        create_topics_request::CreatableTopic,
+        create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
+    },
+};
+
+use super::{text_of, uuid};
+use crate::{
+    authorizer::{Operation, Resource},
+    broker::Broker,
+    effective::Layers,
+    error_map,
+    metadata::ops::{CreateTopics, CreatedTopic, NewTopic, Refusal},
+    request_context::RequestContext,
+};
+
+pub(super) async fn handle<'r>(
+    broker: &Broker,
+    context: &RequestContext,
+    request: CreateTopicsRequest<'r>,
+) -> CreateTopicsResponse<'r> {
+    let (allowed, refused): (Vec<_>, Vec<_>) = request
+        .topics
+        .iter()
+        .partition(|topic| broker.allows(context, Operation::Create, Resource::topic(&topic.name)));
+    let mut topics: Vec<_> =
+        refused.iter().map(|topic| failed(&topic.name, ErrorCode::TopicAuthorizationFailed, None)).collect();
+    let configs: HashMap<&str, &CreatableTopic<'_>> =
+        allowed.iter().map(|topic| (topic.name.as_ref(), *topic)).collect();
+    let wanted = CreateTopics {
+        topics: allowed.iter().map(|topic| new_topic(topic)).collect(),
+        validate_only: request.validate_only,
+    };
+    match broker.metadata.create_topics(wanted).await {
+        Ok(answers) => topics.extend(answers.into_iter().map(|(name, answer)| match answer {
+            Ok(created) => {
+                succeeded(broker, configs.get(name.as_str()).copied(), &name, &created, request.validate_only)
+            }
+            Err(refusal) => refused_with(&name, &refusal),
+        })),
+        Err(error) => topics.extend(
+            allowed
+                .iter()
+                .map(|topic| failed(&topic.name, error_map::change(&error), Some(error.to_string()))),
+        ),
+    }
+    CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }
+}
+
+fn new_topic(topic: &CreatableTopic<'_>) -> NewTopic {
+    NewTopic {
+        name: topic.name.to_string(),
+        num_partitions: topic.num_partitions,
+        replication_factor: topic.replication_factor,
+        assignments: topic
+            .assignments
+            .iter()
+            .map(|assignment| (assignment.partition_index, assignment.broker_ids.clone()))
+            .collect(),
+        configs: topic
+            .configs
+            .iter()
+            .map(|config| (config.name.to_string(), config.value.as_deref().map(ToOwned::to_owned)))
+            .collect(),
+    }
+}
+
+fn succeeded<'r>(
+    broker: &Broker,
+    asked: Option<&CreatableTopic<'_>>,
+    name: &str,
+    created: &CreatedTopic,
+    validate_only: bool,
+) -> CreatableTopicResult<'r> {
+    let given = asked
+        .map(|topic| {
+            let pairs = topic.configs.iter();
+            pairs.filter_map(|config| Some((config.name.as_ref(), config.value.as_deref()?))).collect()
+        })
+        .unwrap_or_default();
+    let image = broker.image();
+    let configs = Layers::of(broker.config(), &image)
+        .topic(&given)
+        .into_iter()
+        .map(|(key, effective)| CreatableTopicConfigs {
+            name: key.name.into(),
+            value: Some(effective.value.into()),
+            read_only: false,
+            config_source: effective.source.code(),
+            is_sensitive: false,
+            ..CreatableTopicConfigs::default()
+        })
+        .collect();
+    CreatableTopicResult {
+        name: name.to_owned().into(),
+        topic_id: if validate_only { wire::primitives::Uuid::ZERO } else { uuid(created.topic_id) },
+        num_partitions: created.num_partitions,
+        replication_factor: created.replication_factor,
+        configs: Some(configs),
+        ..CreatableTopicResult::default()
+    }
+}
+
+fn refused_with<'r>(name: &str, refusal: &Refusal) -> CreatableTopicResult<'r> {
+    failed(name, error_map::refusal(refusal), Some(refusal.to_string()))
+}
+
+fn failed<'r>(name: &str, code: ErrorCode, message: Option<String>) -> CreatableTopicResult<'r> {
+    CreatableTopicResult {
+        name: name.to_owned().into(),
+        error_code: code.code(),
+        error_message: Some(message.unwrap_or_else(|| text_of(code).to_owned()).into()),
+        ..CreatableTopicResult::default()
+    }
+}

@@ -1,0 +1,179 @@
+//! Metadata: brokers, topics and who leads their partitions. Asking for a topic may create it.
+
+use std::sync::Arc;
+
+use wire::{
+    ErrorCode,
+    messages::{
+        MetadataRequest, MetadataResponse,
+        metadata_request::MetadataRequestTopic,
+        metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+    },
+};
+
+use super::{topic_id, uuid};
+use crate::{
+    authorizer::{Operation, Resource},
+    broker::{Broker, is_internal},
+    metadata::{
+        Image, PartitionImage, TopicImage,
+        ops::{CreateTopics, NewTopic, check_topic_name},
+    },
+    request_context::RequestContext,
+};
+
+/// What stands where authorized operations were not asked for.
+pub(super) const NOT_ASKED: i32 = i32::MIN;
+
+/// Kafka's numbers of operations, as bits: all that exist for a topic.
+pub(super) fn topic_operations() -> i32 {
+    bits(&[3, 4, 5, 6, 7, 8, 10, 11])
+}
+
+/// The same for the cluster.
+pub(super) fn cluster_operations() -> i32 {
+    bits(&[5, 7, 8, 9, 10, 11, 12])
+}
+
+fn bits(operations: &[u32]) -> i32 {
+    operations.iter().map(|operation| 1 << operation).sum()
+}
+
+pub(super) async fn handle<'r>(
+    broker: &'r Broker,
+    context: &RequestContext,
+    request: MetadataRequest<'r>,
+) -> MetadataResponse<'r> {
+    let operations = if request.include_topic_authorized_operations { topic_operations() } else { NOT_ASKED };
+    let topics = match request.topics {
+        // In version 0 the empty list was the way to ask for all.
+        None => all_topics(broker, context, operations),
+        Some(wanted) if wanted.is_empty() && context.version == 0 => all_topics(broker, context, operations),
+        Some(wanted) => {
+            if request.allow_auto_topic_creation && broker.config().flag("auto.create.topics.enable") {
+                create_missing(broker, context, &wanted).await;
+            }
+            let image = broker.image();
+            wanted.iter().map(|topic| describe_wanted(broker, context, &image, topic, operations)).collect()
+        }
+    };
+    let cluster_authorized_operations =
+        if request.include_cluster_authorized_operations { cluster_operations() } else { NOT_ASKED };
+    MetadataResponse {
+        brokers: brokers(broker, context),
+        cluster_id: Some(broker.cluster_id().into()),
+        controller_id: broker.node_id(),
+        topics,
+        cluster_authorized_operations,
+        ..MetadataResponse::default()
+    }
+}
+
+fn brokers<'r>(broker: &'r Broker, context: &RequestContext) -> Vec<MetadataResponseBroker<'r>> {
+    broker
+        .endpoint(&context.peer.listener)
+        .map(|endpoint| MetadataResponseBroker {
+            node_id: broker.node_id(),
+            host: endpoint.host.as_str().into(),
+            port: endpoint.port.into(),
+            rack: broker.config().rack.as_deref().map(Into::into),
+            ..MetadataResponseBroker::default()
+        })
+        .into_iter()
+        .collect()
+}
+
+fn all_topics<'r>(
+    broker: &Broker,
+    context: &RequestContext,
+    operations: i32,
+) -> Vec<MetadataResponseTopic<'r>> {
+    let image = broker.image();
+    image
+        .topics()
+        .filter(|topic| broker.allows(context, Operation::Describe, Resource::topic(&topic.name)))
+        .map(|topic| describe(topic, operations))
+        .collect()
+}
+
+/// Creates what is asked for by name, does not exist, and may. What cannot be created is answered as missing.
+async fn create_missing(broker: &Broker, context: &RequestContext, wanted: &[MetadataRequestTopic<'_>]) {
+    let image = broker.image();
+    let missing: Vec<NewTopic> = wanted
+        .iter()
+        .filter_map(|topic| topic.name.as_deref())
+        .filter(|name| image.topic(name).is_none() && !is_internal(name) && check_topic_name(name).is_ok())
+        .filter(|name| broker.allows(context, Operation::Create, Resource::topic(name)))
+        .map(|name| NewTopic {
+            name: name.to_owned(),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        })
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    if let Err(error) =
+        broker.metadata.create_topics(CreateTopics { topics: missing, validate_only: false }).await
+    {
+        tracing::warn!(%error, "topics that a client asked for could not be created");
+    }
+}
+
+fn describe_wanted<'r>(
+    broker: &Broker,
+    context: &RequestContext,
+    image: &Image,
+    wanted: &MetadataRequestTopic<'r>,
+    operations: i32,
+) -> MetadataResponseTopic<'r> {
+    let missing = |code: ErrorCode| MetadataResponseTopic {
+        error_code: code.code(),
+        name: wanted.name.clone(),
+        topic_id: wanted.topic_id,
+        is_internal: wanted.name.as_deref().is_some_and(is_internal),
+        topic_authorized_operations: NOT_ASKED,
+        ..MetadataResponseTopic::default()
+    };
+    let found = match &wanted.name {
+        Some(name) => image.topic(name),
+        None => image.topic_by_id(topic_id(wanted.topic_id)),
+    };
+    match found {
+        Some(topic) if !broker.allows(context, Operation::Describe, Resource::topic(&topic.name)) => {
+            missing(ErrorCode::TopicAuthorizationFailed)
+        }
+        Some(topic) => describe(topic, operations),
+        None => missing(match &wanted.name {
+            Some(name) if check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
+            Some(_) => ErrorCode::UnknownTopicOrPartition,
+            None => ErrorCode::UnknownTopicId,
+        }),
+    }
+}
+
+fn describe<'r>(topic: &TopicImage, operations: i32) -> MetadataResponseTopic<'r> {
+    MetadataResponseTopic {
+        name: Some(topic.name.to_string().into()),
+        topic_id: uuid(topic.topic_id),
+        is_internal: is_internal(&topic.name),
+        partitions: topic.partitions.iter().map(describe_partition).collect(),
+        topic_authorized_operations: operations,
+        ..MetadataResponseTopic::default()
+    }
+}
+
+fn describe_partition<'r>(partition: &Arc<PartitionImage>) -> MetadataResponsePartition<'r> {
+    let code = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
+    MetadataResponsePartition {
+        error_code: code.code(),
+        partition_index: partition.partition,
+        leader_id: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        replica_nodes: partition.replicas.to_vec(),
+        isr_nodes: partition.isr.to_vec(),
+        ..MetadataResponsePartition::default()
+    }
+}

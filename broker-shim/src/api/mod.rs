@@ -1,0 +1,290 @@
+//! Requests: which APIs exist, what each asks of whom, and the way to its handler.
+//!
+//! An API is served once it stands in [`SERVED`], with the resources that its handler asks the authorizer about; asking for
+//! anything else is a mistake that debug builds stop at. Handlers decide what to answer; bytes and sockets are elsewhere.
+
+mod alter_configs;
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+pub(crate) mod fetch;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use wire::{
+    ApiKey, DecodeError, ErrorCode,
+    frame::encode_response,
+    header::{Admission, IncomingHeader, unsupported_api_versions},
+    message::{ApiMessage, Decode, Encode},
+    messages as m,
+    primitives::{Reader, Uuid},
+};
+
+use log_engine::types::TopicId;
+
+use crate::{
+    authorizer::{
+        Operation::{
+            self, Alter, AlterConfigs, Create, Delete, Describe, DescribeConfigs, IdempotentWrite, Read,
+            Write,
+        },
+        Resource, ResourceKind,
+    },
+    broker::Broker,
+    connection::{Dispatched, Outcome, Response, Service},
+    request_context::{ANONYMOUS, Peer, RequestContext},
+};
+
+/// An API that is served.
+struct Served {
+    key: ApiKey,
+    asks: &'static [(Operation, ResourceKind)],
+}
+
+use ResourceKind::{Cluster, Group, Topic, TransactionalId};
+
+/// The APIs that are served, by rising key, and what their handlers ask for.
+#[rustfmt::skip]
+const SERVED: &[Served] = &[
+    Served { key: ApiKey::Produce, asks: &[(Write, Topic), (Write, TransactionalId)] },
+    Served { key: ApiKey::Fetch, asks: &[(Read, Topic)] },
+    Served { key: ApiKey::ListOffsets, asks: &[(Describe, Topic)] },
+    Served { key: ApiKey::Metadata, asks: &[(Describe, Topic), (Create, Topic)] },
+    Served { key: ApiKey::FindCoordinator, asks: &[(Describe, Group), (Describe, TransactionalId)] },
+    Served { key: ApiKey::ApiVersions, asks: &[] },
+    Served { key: ApiKey::CreateTopics, asks: &[(Create, Topic)] },
+    Served { key: ApiKey::DeleteTopics, asks: &[(Describe, Topic), (Delete, Topic)] },
+    Served { key: ApiKey::DeleteRecords, asks: &[(Delete, Topic)] },
+    Served { key: ApiKey::InitProducerId, asks: &[(IdempotentWrite, Cluster), (Write, TransactionalId)] },
+    Served { key: ApiKey::OffsetForLeaderEpoch, asks: &[(Describe, Topic)] },
+    Served { key: ApiKey::DescribeConfigs, asks: &[(DescribeConfigs, Topic), (DescribeConfigs, Cluster)] },
+    Served { key: ApiKey::AlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
+    Served { key: ApiKey::CreatePartitions, asks: &[(Alter, Topic)] },
+    Served { key: ApiKey::IncrementalAlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
+    Served { key: ApiKey::DescribeCluster, asks: &[(Describe, Cluster)] },
+    Served { key: ApiKey::DescribeTopicPartitions, asks: &[(Describe, Topic)] },
+];
+
+fn served(key: ApiKey) -> Option<&'static Served> {
+    SERVED.iter().find(|served| served.key == key)
+}
+
+/// What is remembered of a connection between its requests.
+#[derive(Debug)]
+pub(crate) struct Session {
+    peer: Arc<Peer>,
+    client_id: Option<Arc<str>>,
+}
+
+impl Session {
+    /// The same text for as long as the client calls itself the same.
+    fn client_id(&mut self, name: &str) -> Option<Arc<str>> {
+        if self.client_id.as_deref().unwrap_or_default() != name {
+            self.client_id = Some(name.into());
+        }
+        self.client_id.clone()
+    }
+}
+
+impl Service for Broker {
+    type Session = Session;
+
+    fn session(&self, listener: &Arc<str>, address: SocketAddr) -> Session {
+        let peer = Peer { principal: ANONYMOUS, listener: Arc::clone(listener), address };
+        Session { peer: Arc::new(peer), client_id: None }
+    }
+
+    fn dispatch(self: &Arc<Self>, session: &mut Session, frame: BytesMut) -> Dispatched {
+        let mut reader = Reader::new(&frame);
+        let header = match IncomingHeader::decode(&mut reader) {
+            Ok(header) => header,
+            Err(error) => return close(format!("the request header cannot be read: {error}")),
+        };
+        let context = RequestContext {
+            peer: Arc::clone(&session.peer),
+            api: header.key,
+            version: header.version,
+            correlation_id: header.correlation_id,
+            client_id: session.client_id(&header.client_id),
+        };
+        match header.admission() {
+            _ if served(header.key).is_none() => {
+                close(format!("{} is not among the APIs that were offered", header.key))
+            }
+            Admission::Accepted => route(self, context, frame),
+            Admission::UnknownApiVersionsVersion => {
+                let context = RequestContext { version: 0, ..context };
+                Dispatched::Done(respond(&context, &unsupported_api_versions()))
+            }
+            Admission::Refused => {
+                close(format!("{} is not offered in version {}", header.key, header.version))
+            }
+        }
+    }
+}
+
+fn close(reason: String) -> Dispatched {
+    Dispatched::Done(Outcome::Close(reason))
+}
+
+/// A handler that answers at once.
+macro_rules! now {
+    ($handler:path, $request:ty, $broker:ident, $context:ident, $frame:ident) => {
+        Dispatched::Done(match body::<$request>(&$frame, $context.version) {
+            Ok(request) => respond(&$context, &$handler($broker, &$context, request)),
+            Err(error) => malformed(&$context, error),
+        })
+    };
+}
+
+/// A handler that may have to wait.
+macro_rules! later {
+    ($handler:path, $request:ty, $broker:ident, $context:ident, $frame:ident) => {{
+        let broker = Arc::clone($broker);
+        Dispatched::Alone(Box::pin(async move {
+            match body::<$request>(&$frame, $context.version) {
+                Ok(request) => respond(&$context, &$handler(&broker, &$context, request).await),
+                Err(error) => malformed(&$context, error),
+            }
+        }))
+    }};
+}
+
+fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Dispatched {
+    match context.api {
+        ApiKey::Produce => produce::start(broker, context, frame),
+        ApiKey::Fetch => fetch::start(broker, context, frame),
+        ApiKey::ListOffsets => {
+            later!(list_offsets::handle, m::ListOffsetsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::Metadata => later!(metadata::handle, m::MetadataRequest<'_>, broker, context, frame),
+        ApiKey::FindCoordinator => {
+            now!(find_coordinator::handle, m::FindCoordinatorRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ApiVersions => now!(api_versions::handle, m::ApiVersionsRequest<'_>, broker, context, frame),
+        ApiKey::CreateTopics => {
+            later!(create_topics::handle, m::CreateTopicsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DeleteTopics => {
+            later!(delete_topics::handle, m::DeleteTopicsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DeleteRecords => {
+            later!(delete_records::handle, m::DeleteRecordsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::InitProducerId => {
+            later!(init_producer_id::handle, m::InitProducerIdRequest<'_>, broker, context, frame)
+        }
+        ApiKey::OffsetForLeaderEpoch => {
+            now!(offset_for_leader_epoch::handle, m::OffsetForLeaderEpochRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeConfigs => {
+            now!(describe_configs::handle, m::DescribeConfigsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::AlterConfigs => {
+            later!(alter_configs::handle_all, m::AlterConfigsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::CreatePartitions => {
+            later!(create_partitions::handle, m::CreatePartitionsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::IncrementalAlterConfigs => {
+            later!(
+                alter_configs::handle_incremental,
+                m::IncrementalAlterConfigsRequest<'_>,
+                broker,
+                context,
+                frame
+            )
+        }
+        ApiKey::DescribeCluster => {
+            now!(describe_cluster::handle, m::DescribeClusterRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeTopicPartitions => {
+            now!(
+                describe_topic_partitions::handle,
+                m::DescribeTopicPartitionsRequest<'_>,
+                broker,
+                context,
+                frame
+            )
+        }
+        other => close(format!("{other} has no handler")),
+    }
+}
+
+/// The body of a request whose header was accepted.
+fn body<'f, Q: Decode<'f>>(frame: &'f [u8], version: i16) -> Result<Q, DecodeError> {
+    let mut reader = Reader::new(frame);
+    IncomingHeader::decode(&mut reader)?;
+    Q::decode(&mut reader, version)
+}
+
+fn malformed(context: &RequestContext, error: DecodeError) -> Outcome {
+    Outcome::Close(format!("{} version {} cannot be read: {error}", context.api, context.version))
+}
+
+fn respond<R: ApiMessage + Encode>(context: &RequestContext, response: &R) -> Outcome {
+    match encode_response(response, context.version, context.correlation_id, Vec::new()) {
+        Ok(encoded) => Outcome::Answer(Response::Bytes(Bytes::from(encoded.bytes))),
+        Err(error) => Outcome::Close(format!(
+            "the answer to {} version {} cannot be written: {error}",
+            context.api, context.version
+        )),
+    }
+}
+
+impl Broker {
+    /// Asks the authorizer.
+    fn allows(&self, context: &RequestContext, operation: Operation, resource: Resource<'_>) -> bool {
+        debug_assert!(
+            served(context.api).is_some_and(|served| served.asks.contains(&(operation, resource.kind))),
+            "{} asks for {operation:?} on {:?} without being registered for it",
+            context.api,
+            resource.kind
+        );
+        let allowed = self.authorizer.allows(context, operation, resource);
+        if !allowed {
+            let Peer { principal, listener, address } = &*context.peer;
+            let client_id = context.client_id.as_deref().unwrap_or_default();
+            tracing::info!(principal, %listener, %address, client_id, ?operation, ?resource, "denied");
+        }
+        allowed
+    }
+}
+
+fn uuid(id: TopicId) -> Uuid {
+    Uuid(id.get())
+}
+
+fn topic_id(uuid: Uuid) -> TopicId {
+    TopicId::new(uuid.0)
+}
+
+/// The text that Kafka gives with an error where there is no better one.
+fn text_of(code: ErrorCode) -> &'static str {
+    crate::error_map::default_text(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_api_that_is_served_can_be_read_and_is_advertised() {
+        for served in SERVED {
+            assert!(m::EXPANDED.contains(&served.key), "{} cannot be read", served.key);
+            assert!(served.key.advertised().is_some(), "{} is not for clients", served.key);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Produce: record batches from a client to the logs of their partitions.
+//!
+//! All appends are started before this returns, in the order of the request, so that the connection may go on with the next
+//! request while the answers are awaited. Record bytes are cut out of the frame, not copied.
+
+use std::sync::Arc;
+
+use bytes::{Buf as _, BytesMut};
+use log_engine::{AppendError, AppendTicket, Appended, TopicPartition, batch::BatchView};
+use wire::{
+    ErrorCode,
+    messages::{
+        ProduceRequest, ProduceResponse,
+        produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
+    },
+    primitives::Uuid,
+};
+
+use super::{body, malformed, respond, topic_id};
+use crate::{
+    authorizer::{Operation, Resource},
+    broker::{Broker, is_internal},
+    connection::{Dispatched, Outcome},
+    error_map,
+    partition::Partition,
+    request_context::RequestContext,
+};
+
+const NO_RESPONSE: i16 = 0;
+const ALL_IN_SYNC: i16 = -1;
+
+/// The request without its records: who gets which part of the frame.
+struct Plan {
+    acks: i16,
+    topics: Vec<TopicPlan>,
+}
+
+struct TopicPlan {
+    name: String,
+    id: Uuid,
+    partitions: Vec<PartitionPlan>,
+}
+
+struct PartitionPlan {
+    index: i32,
+    target: Result<Arc<Partition>, ErrorCode>,
+    records: Option<std::ops::Range<usize>>,
+}
+
+/// What became of one partition's records.
+enum Started {
+    Waiting(AppendTicket),
+    Failed(Failure),
+}
+
+struct Failure {
+    code: ErrorCode,
+    message: Option<String>,
+    records: Vec<(i32, String)>,
+    log_start: i64,
+}
+
+/// Where it is not known, or not to be told, where a log starts.
+const NO_OFFSET: i64 = -1;
+
+impl From<ErrorCode> for Failure {
+    fn from(code: ErrorCode) -> Self {
+        Self { code, message: None, records: Vec::new(), log_start: NO_OFFSET }
+    }
+}
+
+struct TopicStarted {
+    name: String,
+    id: Uuid,
+    partitions: Vec<(i32, Started)>,
+}
+
+pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Dispatched {
+    let plan = match body::<ProduceRequest<'_>>(&frame, context.version) {
+        Ok(request) => plan(broker, &context, &request),
+        Err(error) => return Dispatched::Done(malformed(&context, error)),
+    };
+    let acks = plan.acks;
+    let started = append_all(plan, frame);
+    Dispatched::Pipelined(Box::pin(finish(context, acks, started)))
+}
+
+fn plan(broker: &Broker, context: &RequestContext, request: &ProduceRequest<'_>) -> Plan {
+    let refused = refuse(broker, context, request);
+    let topics = request
+        .topic_data
+        .iter()
+        .map(|topic| TopicPlan {
+            name: topic.name.to_string(),
+            id: topic.topic_id,
+            partitions: topic
+                .partition_data
+                .iter()
+                .map(|data| PartitionPlan {
+                    index: data.index,
+                    target: match refused {
+                        Some(code) => Err(code),
+                        None => {
+                            target(broker, context, request.acks, &topic.name, topic.topic_id, data.index)
+                        }
+                    },
+                    records: data.records.map(|records| records.range_in_frame()),
+                })
+                .collect(),
+        })
+        .collect();
+    Plan { acks: request.acks, topics }
+}
+
+/// What is wrong with the request as a whole.
+fn refuse(broker: &Broker, context: &RequestContext, request: &ProduceRequest<'_>) -> Option<ErrorCode> {
+    // Records of a transaction need the name of one that the client may write to.
+    let denied = match request.transactional_id.as_deref() {
+        Some(id) => !broker.allows(context, Operation::Write, Resource::transactional_id(id)),
+        None => has_transactional_records(request),
+    };
+    if denied {
+        return Some(ErrorCode::TransactionalIdAuthorizationFailed);
+    }
+    (!matches!(request.acks, -1..=1)).then_some(ErrorCode::InvalidRequiredAcks)
+}
+
+fn has_transactional_records(request: &ProduceRequest<'_>) -> bool {
+    let data = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let batches = data.filter_map(|data| BatchView::read(data.records?.bytes).ok());
+    batches.into_iter().any(|batch| batch.is_transactional())
+}
+
+fn target(
+    broker: &Broker,
+    context: &RequestContext,
+    acks: i16,
+    name: &str,
+    id: Uuid,
+    index: i32,
+) -> Result<Arc<Partition>, ErrorCode> {
+    let by_id = context.version >= 13;
+    let partition =
+        if by_id { broker.partition_by_id(topic_id(id), index) } else { broker.partition(name, index) };
+    let partition = match partition {
+        Some(partition) => partition,
+        None if by_id && broker.image().topic_by_id(topic_id(id)).is_none() => {
+            return Err(ErrorCode::UnknownTopicId);
+        }
+        None => return Err(ErrorCode::UnknownTopicOrPartition),
+    };
+    if !broker.allows(context, Operation::Write, Resource::topic(partition.topic())) {
+        return Err(ErrorCode::TopicAuthorizationFailed);
+    }
+    if is_internal(partition.topic()) {
+        return Err(ErrorCode::InvalidTopicException);
+    }
+    // The in-sync replicas are one: ourselves.
+    if acks == ALL_IN_SYNC && partition.min_insync_replicas() > 1 {
+        return Err(ErrorCode::NotEnoughReplicas);
+    }
+    Ok(partition)
+}
+
+fn append_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicStarted> {
+    let mut consumed = 0;
+    let mut cut = |range: std::ops::Range<usize>| {
+        frame.advance(range.start - consumed);
+        consumed = range.end;
+        frame.split_to(range.len())
+    };
+    plan.topics
+        .into_iter()
+        .map(|topic| TopicStarted {
+            name: topic.name,
+            id: topic.id,
+            partitions: topic
+                .partitions
+                .into_iter()
+                .map(|partition| {
+                    let records = partition.records.map(&mut cut).unwrap_or_default();
+                    (partition.index, append(partition.target, records))
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn append(target: Result<Arc<Partition>, ErrorCode>, records: BytesMut) -> Started {
+    let partition = match target {
+        Ok(partition) => partition,
+        Err(code) => return Started::Failed(code.into()),
+    };
+    match partition.append(records) {
+        Ok(ticket) => Started::Waiting(ticket),
+        Err(error) => Started::Failed(failure(&error, &partition)),
+    }
+}
+
+fn failure(error: &AppendError, partition: &Partition) -> Failure {
+    let code = error_map::append(error);
+    let log_start =
+        if error_map::is_refused_unseen(error) { NO_OFFSET } else { partition.offsets().log_start.get() };
+    let AppendError::Invalid(violation) = error else { return Failure { log_start, ..code.into() } };
+    let id = TopicPartition { topic: Arc::clone(partition.topic()), partition: partition.number() };
+    let records = violation.problems().iter().map(|problem| (problem.index, problem.message(&id))).collect();
+    Failure { code, message: error_map::violation_text(violation), records, log_start }
+}
+
+async fn finish(context: RequestContext, acks: i16, started: Vec<TopicStarted>) -> Outcome {
+    let mut topics = Vec::with_capacity(started.len());
+    let mut failed = None;
+    for topic in started {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (index, started) in topic.partitions {
+            let result = match started {
+                Started::Waiting(ticket) => {
+                    ticket.await.map_err(|error| Failure::from(error_map::append(&error)))
+                }
+                Started::Failed(failure) => Err(failure),
+            };
+            if let Err(failure) = &result {
+                failed.get_or_insert_with(|| format!("{}-{index}: {}", topic.name, failure.code));
+            }
+            partitions.push(answer(index, result));
+        }
+        topics.push(TopicProduceResponse {
+            name: topic.name.into(),
+            topic_id: topic.id,
+            partition_responses: partitions,
+            ..TopicProduceResponse::default()
+        });
+    }
+    match (acks, failed) {
+        // The client reads no answer: only the end of the connection tells it that something went wrong.
+        (NO_RESPONSE, Some(what)) => Outcome::Close(format!("a produce request with acks=0 failed: {what}")),
+        (NO_RESPONSE, None) => Outcome::Silent,
+        _ => respond(&context, &ProduceResponse { responses: topics, ..ProduceResponse::default() }),
+    }
+}
+
+fn answer<'r>(index: i32, result: Result<Appended, Failure>) -> PartitionProduceResponse<'r> {
+    match result {
+        Ok(appended) => PartitionProduceResponse {
+            index,
+            base_offset: appended.first_offset.get(),
+            log_append_time_ms: appended.log_append_time.map_or(-1, |time| time.get()),
+            log_start_offset: appended.log_start_offset.get(),
+            ..PartitionProduceResponse::default()
+        },
+        Err(failure) => PartitionProduceResponse {
+            index,
+            error_code: failure.code.code(),
+            base_offset: NO_OFFSET,
+            log_append_time_ms: -1,
+            log_start_offset: failure.log_start,
+            record_errors: failure.records.into_iter().map(record_error).collect(),
+            error_message: failure.message.map(Into::into),
+            ..PartitionProduceResponse::default()
+        },
+    }
+}
+
+fn record_error<'r>((batch_index, message): (i32, String)) -> BatchIndexAndErrorMessage<'r> {
+    BatchIndexAndErrorMessage {
+        batch_index,
+        batch_index_error_message: Some(message.into()),
+        ..BatchIndexAndErrorMessage::default()
+    }
+}

@@ -1,0 +1,201 @@
+//! Bytes from a socket to frames: four bytes of length, then that many bytes.
+//!
+//! One buffer serves a connection. It is sized by the frame that is arriving, so a large one is received in place and handed
+//! on without a copy; once its bytes are released, the same memory receives the next.
+
+use bytes::{Buf as _, BytesMut};
+
+/// Length of the length.
+const PREFIX: usize = 4;
+/// Room that is offered to a connection of which nothing is known yet.
+const FIRST_ROOM: usize = 4 << 10;
+/// With less room than this left, a receive call is not worth its cost.
+const LEAST_ROOM: usize = 512;
+/// Most memory that a connection keeps between two frames.
+const KEPT: usize = 1 << 20;
+
+/// Why a connection's bytes are no frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// The length is negative.
+    #[error("a frame announces {0} bytes")]
+    Negative(i32),
+    /// The length is above the limit.
+    #[error("a frame announces {announced} bytes, socket.request.max.bytes allows {limit}")]
+    TooLarge { announced: usize, limit: usize },
+}
+
+/// The buffer of one connection.
+#[derive(Debug)]
+pub(crate) struct FrameBuffer {
+    bytes: BytesMut,
+    /// Size of the allocation behind `bytes`.
+    allocated: usize,
+    /// The last frame's size: a guess at the next one's.
+    expected: usize,
+    limit: usize,
+}
+
+impl FrameBuffer {
+    /// A buffer for frames of at most `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { bytes: BytesMut::new(), allocated: 0, expected: FIRST_ROOM, limit }
+    }
+
+    /// The frame that is complete, if one is: its bytes without the length.
+    pub(crate) fn take(&mut self) -> Result<Option<BytesMut>, FrameError> {
+        let Some(length) = self.announced()? else { return Ok(None) };
+        if self.bytes.len() < PREFIX + length {
+            return Ok(None);
+        }
+        self.bytes.advance(PREFIX);
+        self.expected = (PREFIX + length).clamp(FIRST_ROOM, KEPT);
+        Ok(Some(self.bytes.split_to(length)))
+    }
+
+    /// Size of the frame that is arriving, once its length is there.
+    pub(crate) fn announced(&self) -> Result<Option<usize>, FrameError> {
+        let Some(prefix) = self.bytes.first_chunk::<PREFIX>() else { return Ok(None) };
+        let length = i32::from_be_bytes(*prefix);
+        match usize::try_from(length) {
+            Err(_) => Err(FrameError::Negative(length)),
+            Ok(announced) if announced > self.limit => {
+                Err(FrameError::TooLarge { announced, limit: self.limit })
+            }
+            Ok(announced) => Ok(Some(announced)),
+        }
+    }
+
+    /// Whether a frame has begun to arrive.
+    pub(crate) fn is_inside_frame(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
+    /// The buffer with room for what is missing of the frame that is arriving.
+    pub(crate) fn room(&mut self) -> Result<&mut BytesMut, FrameError> {
+        let missing = match self.announced()? {
+            Some(length) => (PREFIX + length).saturating_sub(self.bytes.len()).max(1),
+            None if self.spare() >= LEAST_ROOM => return Ok(&mut self.bytes),
+            None => self.expected,
+        };
+        if self.spare() < missing && !self.bytes.try_reclaim(missing) {
+            let mut larger = BytesMut::with_capacity(self.bytes.len() + missing);
+            larger.extend_from_slice(&self.bytes);
+            self.allocated = larger.capacity();
+            self.bytes = larger;
+        }
+        Ok(&mut self.bytes)
+    }
+
+    /// Whether memory is held that an idle connection does not need.
+    pub(crate) fn holds_spare_memory(&self) -> bool {
+        self.bytes.is_empty() && self.allocated > 0
+    }
+
+    /// Gives the memory back, if no frame is arriving.
+    pub(crate) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::new();
+            self.allocated = 0;
+            self.expected = FIRST_ROOM;
+        }
+    }
+
+    /// Gives memory back at once that only an unusually large frame needed.
+    pub(crate) fn release_excess(&mut self) {
+        if self.allocated > KEPT + PREFIX {
+            self.release();
+        }
+    }
+
+    fn spare(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut bytes = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// Feeds bytes as a socket would: as many as there is room for, at most `step` at a time.
+    fn feed(buffer: &mut FrameBuffer, mut bytes: &[u8], step: usize) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            let room = buffer.room().unwrap();
+            let taken = bytes.len().min(room.capacity() - room.len()).min(step);
+            room.extend_from_slice(&bytes[..taken]);
+            bytes = &bytes[taken..];
+            while let Some(frame) = buffer.take().unwrap() {
+                frames.push(frame.to_vec());
+            }
+        }
+        frames
+    }
+
+    #[test]
+    fn frames_come_out_as_they_went_in_however_the_bytes_arrive() {
+        let bodies: Vec<Vec<u8>> = [0, 1, 3, 4096, 5000, 70_000, 2_000_000, 7]
+            .iter()
+            .map(|&length| (0..length).map(|at: usize| (at % 251) as u8).collect())
+            .collect();
+        let stream: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+        for step in [1000, 4097, usize::MAX] {
+            assert!(feed(&mut FrameBuffer::new(4 << 20), &stream, step) == bodies, "step {step}");
+        }
+        assert!(feed(&mut FrameBuffer::new(4 << 20), &stream[..9000], 1) == bodies[..4]);
+    }
+
+    #[test]
+    fn a_length_that_no_frame_may_have_is_an_error_and_reserves_nothing() {
+        let rows = [
+            ([0xff, 0xff, 0xff, 0xff], FrameError::Negative(-1)),
+            ([0, 0, 4, 1], FrameError::TooLarge { announced: 1025, limit: 1024 }),
+        ];
+        for (prefix, error) in rows {
+            let mut buffer = FrameBuffer::new(1024);
+            buffer.room().unwrap().extend_from_slice(&prefix);
+            assert_eq!(buffer.take(), Err(error));
+            assert!(buffer.room().is_err());
+            assert!(buffer.allocated <= FIRST_ROOM);
+        }
+    }
+
+    #[test]
+    fn the_memory_of_a_released_frame_receives_the_next_one() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        let bytes = frame(&[7; 100_000]);
+        assert_eq!(feed(&mut buffer, &bytes, usize::MAX).len(), 1);
+        let place = buffer.room().unwrap().spare_capacity_mut().as_ptr();
+        assert_eq!(feed(&mut buffer, &bytes, usize::MAX).len(), 1);
+        assert_eq!(buffer.room().unwrap().spare_capacity_mut().as_ptr(), place);
+    }
+
+    #[test]
+    fn a_frame_that_is_still_in_use_keeps_its_bytes() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        buffer.room().unwrap().extend_from_slice(&frame(b"first"));
+        let first = buffer.take().unwrap().unwrap();
+        for _ in 0..2000 {
+            buffer.room().unwrap().extend_from_slice(&frame(b"other"));
+            buffer.take().unwrap().unwrap();
+        }
+        assert_eq!(&first[..], b"first");
+    }
+
+    #[test]
+    fn an_idle_connection_gives_its_memory_back() {
+        let mut buffer = FrameBuffer::new(8 << 20);
+        assert!(!buffer.holds_spare_memory());
+        feed(&mut buffer, &frame(&[1; 3 << 20]), usize::MAX);
+        assert!(buffer.holds_spare_memory());
+        buffer.release_excess();
+        assert!(!buffer.holds_spare_memory());
+    }
+}

@@ -1,0 +1,401 @@
+//! One socket: frames in, dispatched in order, answered in order.
+//!
+//! Reading goes on while earlier answers wait, so that a client that pipelines produce requests keeps the disk busy; what
+//! must be alone on its connection (everything whose effect may come later) stops the reading until it is answered.
+//! Knows frames and answers; what is in them is the [`Service`]'s affair.
+
+mod frame;
+mod response;
+
+use std::{
+    collections::VecDeque,
+    future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::BytesMut;
+use rustix::net::SendFlags;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, Sleep, sleep_until},
+};
+
+use frame::{FrameBuffer, FrameError};
+use response::Sender;
+pub(crate) use response::{Piece, Response};
+
+/// What a request comes to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// The answer.
+    Answer(Response),
+    /// The request wants none (acks=0).
+    Silent,
+    /// The connection is to be closed.
+    Close(String),
+}
+
+/// An outcome that is not there yet.
+pub(crate) type Pending = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What dispatching a frame gives at once.
+pub(crate) enum Dispatched {
+    /// The outcome.
+    Done(Outcome),
+    /// It comes later, but the request has already taken effect: the next one may be dispatched.
+    Pipelined(Pending),
+    /// It comes later, and so may its effect: the next request waits for it.
+    Alone(Pending),
+}
+
+/// What frames are for.
+pub(crate) trait Service: Send + Sync + 'static {
+    /// What the service keeps for each connection.
+    type Session: Send;
+
+    /// A connection begins.
+    fn session(&self, listener: &Arc<str>, address: SocketAddr) -> Self::Session;
+
+    /// Starts a request. Called in the order in which frames arrive.
+    fn dispatch(self: &Arc<Self>, session: &mut Self::Session, frame: BytesMut) -> Dispatched;
+}
+
+/// Bounds and budgets that connections share.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    /// Largest frame.
+    pub(crate) frame_bytes: usize,
+    /// Silence after which a connection is closed.
+    pub(crate) idle: Option<Duration>,
+    /// Bytes of large frames in memory, over all connections.
+    pub(crate) budget: Arc<Semaphore>,
+}
+
+/// Requests of one connection that may wait for their answers at a time.
+const IN_FLIGHT_MAX: usize = 64;
+/// Bytes of requests of one connection that may wait for their answers at a time.
+const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
+/// Smaller frames are not counted: there are at most `IN_FLIGHT_MAX` of them per connection.
+const BUDGETED_FROM: usize = 64 << 10;
+/// How long a frame that has begun to arrive may pause.
+const PAUSE_INSIDE_FRAME: Duration = Duration::from_secs(30);
+/// How long a silent connection keeps its buffer.
+const BUFFER_KEPT: Duration = Duration::from_secs(1);
+/// Longer than any timer needs to be set.
+const FAR: Duration = Duration::from_secs(24 * 3600);
+/// Most bytes of small answers that one write gathers.
+const GATHERED_MAX: usize = 16 << 10;
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("closed by the client")]
+    ByClient,
+    #[error("silent for too long")]
+    Idle,
+    #[error("the broker stops")]
+    Stopping,
+    #[error("a frame stopped arriving half way")]
+    Stalled,
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Request(String),
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+}
+
+struct Waiting {
+    outcome: Pending,
+    /// Size of the frame, which lives as long as the request.
+    bytes: usize,
+    _budget: Option<OwnedSemaphorePermit>,
+}
+
+struct Connection<S: Service> {
+    stream: TcpStream,
+    service: Arc<S>,
+    session: S::Session,
+    limits: Arc<Limits>,
+    buffer: FrameBuffer,
+    budget: Option<OwnedSemaphorePermit>,
+    waiting: VecDeque<Waiting>,
+    waiting_bytes: usize,
+    /// The last of `waiting` must be answered before anything else is dispatched.
+    alone: bool,
+    active_at: Instant,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn run<S: Service>(
+    stream: TcpStream,
+    address: SocketAddr,
+    listener: Arc<str>,
+    service: Arc<S>,
+    limits: Arc<Limits>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut connection = Connection {
+        stream,
+        session: service.session(&listener, address),
+        service,
+        buffer: FrameBuffer::new(limits.frame_bytes),
+        limits,
+        budget: None,
+        waiting: VecDeque::new(),
+        waiting_bytes: 0,
+        alone: false,
+        active_at: Instant::now(),
+    };
+    let end = match connection.serve(&mut stop).await {
+        Err(end) => end,
+        Ok(never) => match never {},
+    };
+    match end {
+        End::ByClient | End::Idle | End::Stopping => {
+            tracing::debug!(%address, %listener, reason = %end, "connection ended");
+        }
+        End::Socket(error) if is_reset(&error) => {
+            tracing::debug!(%address, %listener, reason = %error, "connection ended");
+        }
+        end => tracing::warn!(%address, %listener, reason = %end, "connection closed"),
+    }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+}
+
+/// What happened while the connection waited.
+enum Event {
+    Received(usize),
+    Answered(Outcome),
+    Stopping,
+    TimeUp,
+}
+
+impl<S: Service> Connection<S> {
+    async fn serve(&mut self, stop: &mut watch::Receiver<bool>) -> Result<std::convert::Infallible, End> {
+        let timer = sleep_until(self.deadline());
+        tokio::pin!(timer);
+        loop {
+            self.dispatch_arrived().await?;
+            if *stop.borrow() {
+                return self.finish().await;
+            }
+            self.wait_for_budget().await?;
+            if self.deadline() < timer.deadline() {
+                timer.as_mut().reset(self.deadline());
+            }
+            match self.next_event(stop, timer.as_mut()).await? {
+                Event::Received(0) if self.buffer.is_inside_frame() => return Err(End::Stalled),
+                Event::Received(0) => return Err(End::ByClient),
+                Event::Received(_) => self.active_at = Instant::now(),
+                Event::Answered(outcome) => {
+                    self.front_answered(outcome).await?;
+                    self.active_at = Instant::now();
+                }
+                Event::Stopping => {}
+                Event::TimeUp => {
+                    self.time_up()?;
+                    timer.as_mut().reset(self.deadline());
+                }
+            }
+        }
+    }
+
+    /// Dispatches the frames that are complete, as far as earlier ones allow.
+    async fn dispatch_arrived(&mut self) -> Result<(), End> {
+        while self.may_dispatch() {
+            let Some(frame) = self.buffer.take()? else { break };
+            self.dispatch(frame).await?;
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    fn may_dispatch(&self) -> bool {
+        !self.alone && self.waiting.len() < IN_FLIGHT_MAX && self.waiting_bytes < IN_FLIGHT_BYTES_MAX
+    }
+
+    async fn dispatch(&mut self, frame: BytesMut) -> Result<(), End> {
+        let bytes = frame.len();
+        let budget = self.budget.take();
+        let (outcome, alone) = match self.service.dispatch(&mut self.session, frame) {
+            Dispatched::Done(outcome) if self.waiting.is_empty() => {
+                drop(budget);
+                self.buffer.release_excess();
+                return answer(self.sender(), outcome).await;
+            }
+            Dispatched::Done(outcome) => (Box::pin(std::future::ready(outcome)) as Pending, false),
+            Dispatched::Pipelined(pending) => (pending, false),
+            Dispatched::Alone(pending) => (pending, true),
+        };
+        self.alone = alone;
+        self.waiting_bytes += bytes;
+        self.waiting.push_back(Waiting { outcome, bytes, _budget: budget });
+        self.answer_ready().await
+    }
+
+    /// Sends what is answered at the front of the queue; small answers share a write.
+    async fn answer_ready(&mut self) -> Result<(), End> {
+        let mut gathered = Vec::new();
+        while let Some(outcome) = self.poll_front().await {
+            match outcome {
+                Outcome::Answer(Response::Bytes(bytes)) if gathered.len() + bytes.len() <= GATHERED_MAX => {
+                    gathered.extend_from_slice(&bytes);
+                }
+                other => {
+                    send_gathered(self.sender(), &mut gathered).await?;
+                    answer(self.sender(), other).await?;
+                }
+            }
+        }
+        send_gathered(self.sender(), &mut gathered).await
+    }
+
+    /// The front's outcome if it is there.
+    async fn poll_front(&mut self) -> Option<Outcome> {
+        let front = self.waiting.front_mut()?;
+        match poll_fn(|cx| Poll::Ready(front.outcome.as_mut().poll(cx))).await {
+            Poll::Ready(outcome) => {
+                self.remove_front();
+                Some(outcome)
+            }
+            Poll::Pending => None,
+        }
+    }
+
+    fn remove_front(&mut self) {
+        if let Some(front) = self.waiting.pop_front() {
+            self.waiting_bytes -= front.bytes;
+        }
+        if self.waiting.is_empty() {
+            self.alone = false;
+            self.buffer.release_excess();
+        }
+    }
+
+    async fn front_answered(&mut self, outcome: Outcome) -> Result<(), End> {
+        self.remove_front();
+        answer(self.sender(), outcome).await?;
+        self.answer_ready().await
+    }
+
+    fn sender(&self) -> Sender<'_> {
+        Sender { stream: &self.stream, stall: self.limits.idle }
+    }
+
+    /// A large frame is received only once the shared budget has room for it. A connection that waits for it holds none of
+    /// it, so that waiting connections cannot block each other.
+    async fn wait_for_budget(&mut self) -> Result<(), End> {
+        if self.budget.is_some() || !self.may_dispatch() {
+            return Ok(());
+        }
+        let Some(announced) = self.buffer.announced()?.filter(|length| *length >= BUDGETED_FROM) else {
+            return Ok(());
+        };
+        let permits = u32::try_from(announced).unwrap_or(u32::MAX);
+        let budget = Arc::clone(&self.limits.budget);
+        if let Ok(permit) = Arc::clone(&budget).try_acquire_many_owned(permits) {
+            self.budget = Some(permit);
+            return Ok(());
+        }
+        self.answer_all().await?;
+        self.budget = budget.acquire_many_owned(permits).await.ok();
+        Ok(())
+    }
+
+    async fn answer_all(&mut self) -> Result<(), End> {
+        while let Some(front) = self.waiting.front_mut() {
+            let outcome = front.outcome.as_mut().await;
+            self.remove_front();
+            answer(self.sender(), outcome).await?;
+        }
+        Ok(())
+    }
+
+    async fn next_event(
+        &mut self,
+        stop: &mut watch::Receiver<bool>,
+        timer: Pin<&mut Sleep>,
+    ) -> Result<Event, End> {
+        let reading = self.may_dispatch();
+        let answering = !self.waiting.is_empty();
+        let front = self.waiting.front_mut();
+        let room = self.buffer.room()?;
+        Ok(tokio::select! {
+            biased;
+            outcome = async { front.expect("the branch is off while nothing waits").outcome.as_mut().await }, if answering => {
+                Event::Answered(outcome)
+            }
+            received = self.stream.read_buf(room), if reading => Event::Received(received?),
+            _ = stop.changed() => Event::Stopping,
+            () = timer => Event::TimeUp,
+        })
+    }
+
+    /// When the connection must be looked at although nothing happens on it.
+    fn deadline(&self) -> Instant {
+        let idle = self.limits.idle.unwrap_or(FAR).min(FAR);
+        let after = if !self.waiting.is_empty() {
+            FAR
+        } else if self.buffer.is_inside_frame() {
+            idle.min(PAUSE_INSIDE_FRAME)
+        } else if self.buffer.holds_spare_memory() {
+            idle.min(BUFFER_KEPT)
+        } else {
+            idle
+        };
+        self.active_at + after
+    }
+
+    fn time_up(&mut self) -> Result<(), End> {
+        let silent = self.active_at.elapsed();
+        if !self.waiting.is_empty() {
+            return Ok(());
+        }
+        if self.buffer.is_inside_frame() && silent >= PAUSE_INSIDE_FRAME {
+            return Err(End::Stalled);
+        }
+        if self.limits.idle.is_some_and(|idle| silent >= idle) {
+            return Err(End::Idle);
+        }
+        if silent >= BUFFER_KEPT {
+            self.buffer.release();
+        }
+        Ok(())
+    }
+
+    /// Appends that were accepted are answered before the broker stops; what waits for more data is not.
+    async fn finish(&mut self) -> Result<std::convert::Infallible, End> {
+        if !self.alone {
+            self.answer_all().await?;
+        }
+        Err(End::Stopping)
+    }
+}
+
+async fn send_gathered(sender: Sender<'_>, gathered: &mut Vec<u8>) -> Result<(), End> {
+    sender.send_bytes(gathered, SendFlags::empty()).await?;
+    gathered.clear();
+    Ok(())
+}
+
+async fn answer(sender: Sender<'_>, outcome: Outcome) -> Result<(), End> {
+    match outcome {
+        Outcome::Answer(response) => Ok(sender.send(response).await?),
+        Outcome::Silent => Ok(()),
+        Outcome::Close(reason) => Err(End::Request(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

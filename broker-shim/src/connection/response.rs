@@ -1,0 +1,106 @@
+//! What a handler hands back, and how it goes out: bytes by write, file slices by sendfile.
+
+use std::{io, time::Duration};
+
+use bytes::Bytes;
+use log_engine::FileSlice;
+use rustix::net::{SendFlags, send};
+use tokio::{io::Interest, net::TcpStream, task::spawn_blocking, time::timeout};
+
+/// A response, its length prefix included.
+#[derive(Debug)]
+pub(crate) enum Response {
+    /// Nothing but bytes.
+    Bytes(Bytes),
+    /// Bytes and slices of files, in order.
+    Pieces(Vec<Piece>),
+}
+
+/// A part of a response.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    Bytes(Bytes),
+    File(FileSlice),
+}
+
+/// Most that one sendfile call is asked for: a socket takes less, and the runtime's thread is given back in between.
+const SEND_AT_ONCE: usize = 1 << 20;
+
+/// The sending half of a connection.
+#[derive(Debug)]
+pub(crate) struct Sender<'a> {
+    pub(crate) stream: &'a TcpStream,
+    /// How long a client may leave the socket full.
+    pub(crate) stall: Option<Duration>,
+}
+
+impl Sender<'_> {
+    pub(crate) async fn send(&self, response: Response) -> io::Result<()> {
+        match response {
+            Response::Bytes(bytes) => self.send_bytes(&bytes, SendFlags::empty()).await,
+            Response::Pieces(pieces) => self.send_pieces(pieces).await,
+        }
+    }
+
+    async fn send_pieces(&self, pieces: Vec<Piece>) -> io::Result<()> {
+        let last = pieces.len().saturating_sub(1);
+        for (index, piece) in pieces.into_iter().enumerate() {
+            // More is announced, so that header and records share a segment.
+            let flags = if index == last { SendFlags::empty() } else { SendFlags::MORE };
+            match piece {
+                Piece::Bytes(bytes) => self.send_bytes(&bytes, flags).await?,
+                Piece::File(slice) => self.send_file(slice).await?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn send_bytes(&self, mut bytes: &[u8], flags: SendFlags) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let sent =
+                self.when_writable(|| Ok(send(self.stream, bytes, flags | SendFlags::NOSIGNAL)?)).await?;
+            bytes = &bytes[sent..];
+        }
+        Ok(())
+    }
+
+    /// What is not in the page cache is brought in elsewhere: sendfile would wait for the disk on the runtime's thread.
+    async fn send_file(&self, slice: FileSlice) -> io::Result<()> {
+        let slice = if slice.is_resident()? { slice } else { brought_in(slice).await? };
+        let mut from = 0;
+        while from < slice.len() {
+            let most = SEND_AT_ONCE.min(slice.len() - from);
+            let sent = self.when_writable(|| slice.send_to(self.stream, from, most)).await?;
+            if sent == 0 {
+                // The length was promised in the header: only closing the connection is left.
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "the file was truncated while it was sent",
+                ));
+            }
+            from += sent;
+        }
+        Ok(())
+    }
+
+    async fn when_writable(&self, mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            match self.stream.try_io(Interest::WRITABLE, &mut attempt) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.writable().await?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        match self.stall {
+            Some(limit) => timeout(limit, self.stream.writable()).await?,
+            None => self.stream.writable().await,
+        }
+    }
+}
+
+async fn brought_in(slice: FileSlice) -> io::Result<FileSlice> {
+    spawn_blocking(move || slice.bring_in().map(|()| slice)).await?
+}

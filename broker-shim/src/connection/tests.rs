@@ -1,0 +1,232 @@
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream},
+    sync::Mutex,
+};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::*;
+
+/// Answers frames with themselves. A frame that begins with `w` waits for its turn, `a` waits alone, `s` is silent,
+/// `c` closes.
+#[derive(Default)]
+struct Echo {
+    waiting: Mutex<VecDeque<oneshot::Sender<()>>>,
+    dispatched: Mutex<Vec<Vec<u8>>>,
+}
+
+fn answer(frame: &[u8]) -> Outcome {
+    let mut bytes = u32::try_from(frame.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend_from_slice(frame);
+    Outcome::Answer(Response::Bytes(Bytes::from(bytes)))
+}
+
+impl Service for Echo {
+    type Session = ();
+
+    fn session(&self, _listener: &Arc<str>, _address: SocketAddr) {}
+
+    fn dispatch(self: &Arc<Self>, _session: &mut (), frame: BytesMut) -> Dispatched {
+        self.dispatched.lock().unwrap().push(frame.to_vec());
+        let kind = frame.first().copied().unwrap_or_default();
+        let (go, gone) = oneshot::channel();
+        let later = Box::pin(async move {
+            gone.await.unwrap();
+            answer(&frame)
+        });
+        match kind {
+            b'w' | b'a' => {
+                self.waiting.lock().unwrap().push_back(go);
+                if kind == b'w' { Dispatched::Pipelined(later) } else { Dispatched::Alone(later) }
+            }
+            b's' => Dispatched::Done(Outcome::Silent),
+            b'c' => Dispatched::Done(Outcome::Close("asked for".to_owned())),
+            _ => {
+                drop(go);
+                let frame = self.dispatched.lock().unwrap().last().unwrap().clone();
+                Dispatched::Done(answer(&frame))
+            }
+        }
+    }
+}
+
+impl Echo {
+    fn release(&self, which: usize) {
+        self.waiting.lock().unwrap().remove(which).unwrap().send(()).unwrap();
+    }
+
+    fn seen(&self) -> usize {
+        self.dispatched.lock().unwrap().len()
+    }
+}
+
+struct Running {
+    client: StdStream,
+    echo: Arc<Echo>,
+    budget: Arc<Semaphore>,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+fn limits(frame_bytes: usize, idle: Option<Duration>) -> Limits {
+    Limits { frame_bytes, idle, budget: Arc::new(Semaphore::new(1 << 20)) }
+}
+
+async fn running(limits: Limits) -> Running {
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (server, address) = listener.accept().unwrap();
+    server.set_nonblocking(true).unwrap();
+    let stream = TcpStream::from_std(server).unwrap();
+    let echo = Arc::new(Echo::default());
+    let (stop, stopped) = watch::channel(false);
+    let budget = Arc::clone(&limits.budget);
+    let task =
+        tokio::spawn(run(stream, address, "TEST".into(), Arc::clone(&echo), Arc::new(limits), stopped));
+    Running { client, echo, budget, stop, task }
+}
+
+fn frame(body: &[u8]) -> Vec<u8> {
+    let mut bytes = u32::try_from(body.len()).unwrap().to_be_bytes().to_vec();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn send(client: &StdStream, bodies: &[&[u8]]) {
+    let bytes: Vec<u8> = bodies.iter().flat_map(|body| frame(body)).collect();
+    (&*client).write_all(&bytes).unwrap();
+}
+
+fn receive(client: &StdStream) -> Vec<u8> {
+    let mut prefix = [0; 4];
+    (&*client).read_exact(&mut prefix).unwrap();
+    let mut body = vec![0; u32::from_be_bytes(prefix) as usize];
+    (&*client).read_exact(&mut body).unwrap();
+    body
+}
+
+fn is_closed(client: &StdStream) -> bool {
+    matches!((&*client).read(&mut [0; 1]), Ok(0) | Err(_))
+}
+
+/// Bounded, and no verdict by itself: whoever waits for something that never comes fails after it.
+async fn until(mut condition: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if condition() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not happen");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_come_in_the_order_of_the_requests_whichever_is_ready_first() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"w1", b"w2", b"x3"]);
+    until(|| running.echo.seen() == 3).await;
+    running.echo.release(1);
+    running.echo.release(0);
+    assert_eq!([(); 3].map(|()| receive(&running.client)), [b"w1", b"w2", b"x3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_dispatched_behind_a_request_that_must_be_alone() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"a1", b"x2"]);
+    until(|| running.echo.seen() == 1).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(running.echo.seen(), 1);
+    running.echo.release(0);
+    assert_eq!([(); 2].map(|()| receive(&running.client)), [b"a1", b"x2"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_request_gets_no_answer_and_keeps_the_connection() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"s1", b"x2"]);
+    assert_eq!(receive(&running.client), b"x2");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_close_the_connection_closes_it_after_earlier_answers() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"x1", b"c2", b"x3"]);
+    assert_eq!(receive(&running.client), b"x1");
+    assert!(is_closed(&running.client));
+    assert_eq!(running.echo.seen(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_length_out_of_bounds_closes_the_connection() {
+    for prefix in [(-1i32).to_be_bytes(), 1025i32.to_be_bytes(), i32::MAX.to_be_bytes()] {
+        let running = running(limits(1024, None)).await;
+        (&running.client).write_all(&prefix).unwrap();
+        assert!(is_closed(&running.client));
+        assert_eq!(running.echo.seen(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_ends_inside_a_frame_ends_and_returns_its_budget() {
+    let running = running(limits(1 << 20, None)).await;
+    (&running.client).write_all(&(1i32 << 19).to_be_bytes()).unwrap();
+    (&running.client).write_all(&[7; 1000]).unwrap();
+    until(|| running.budget.available_permits() == 1 << 19).await;
+    running.client.shutdown(Shutdown::Write).unwrap();
+    running.task.await.unwrap();
+    assert_eq!(running.budget.available_permits(), 1 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_frame_waits_for_the_budget_and_gets_it() {
+    let running = running(limits(1 << 20, None)).await;
+    let taken = Arc::clone(&running.budget).acquire_many_owned(1 << 20).await.unwrap();
+    let large = vec![b'x'; 1 << 19];
+    let writer = {
+        let client = running.client.try_clone().unwrap();
+        std::thread::spawn(move || send(&client, &[&large]))
+    };
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(running.echo.seen(), 0);
+    drop(taken);
+    assert_eq!(receive(&running.client).len(), 1 << 19);
+    writer.join().unwrap();
+    until(|| running.budget.available_permits() == 1 << 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_connection_is_closed_after_its_time() {
+    let running = running(limits(1 << 20, Some(Duration::from_millis(30)))).await;
+    assert!(is_closed(&running.client));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_lets_accepted_requests_be_answered() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"w1"]);
+    until(|| running.echo.seen() == 1).await;
+    running.stop.send_replace(true);
+    running.echo.release(0);
+    assert_eq!(receive(&running.client), b"w1");
+    assert!(is_closed(&running.client));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_pipelines_more_than_the_bound_is_answered_completely() {
+    let running = running(limits(1 << 20, None)).await;
+    let total = 3 * IN_FLIGHT_MAX;
+    let bodies: Vec<Vec<u8>> = (0..total).map(|number| format!("w{number}").into_bytes()).collect();
+    send(&running.client, &bodies.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    for body in &bodies {
+        until(|| !running.echo.waiting.lock().unwrap().is_empty()).await;
+        assert!(running.echo.waiting.lock().unwrap().len() <= IN_FLIGHT_MAX);
+        running.echo.release(0);
+        assert_eq!(&receive(&running.client), body);
+    }
+}

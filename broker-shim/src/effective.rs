@@ -1,0 +1,211 @@
+//! The value of a key that is in force, and every place that gives one: a topic's own configuration, what was configured
+//! while the broker ran (for it, then for all brokers), what it was started with, the default.
+
+use std::collections::BTreeMap;
+
+use log_engine::LogConfig;
+
+use crate::{
+    config::{
+        Config,
+        keys::{self, Key},
+        topic_keys::{TOPIC_KEYS, TopicKey},
+    },
+    metadata::{Image, image::ConfigValues, record::ConfigResource},
+};
+
+/// Where a value comes from, with Kafka's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub(crate) enum Source {
+    Topic = 1,
+    Broker = 2,
+    DefaultBroker = 3,
+    Static = 4,
+    Default = 5,
+}
+
+impl Source {
+    pub(crate) fn code(self) -> i8 {
+        self as i8
+    }
+}
+
+/// One place that gives a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) name: &'static str,
+    pub(crate) value: String,
+    pub(crate) source: Source,
+}
+
+/// All that configures a broker, at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layers<'a> {
+    config: &'a Config,
+    broker: Option<&'a ConfigValues>,
+    default_broker: Option<&'a ConfigValues>,
+}
+
+impl<'a> Layers<'a> {
+    pub(crate) fn of(config: &'a Config, image: &'a Image) -> Self {
+        let layer = |resource| image.config(&resource).map(|values| &**values);
+        Self {
+            config,
+            broker: layer(ConfigResource::broker(config.node_id)),
+            default_broker: layer(ConfigResource::broker_default()),
+        }
+    }
+
+    /// What was set for all brokers.
+    pub(crate) fn default_broker(&self, key: &Key) -> Option<Given> {
+        given(key, value_in(self.default_broker, key.name), Source::DefaultBroker)
+    }
+
+    /// Every place that gives a broker key a value, the one that counts first.
+    pub(crate) fn broker_chain(&self, key: &Key) -> Vec<Given> {
+        [
+            given(key, value_in(self.broker, key.name), Source::Broker),
+            self.default_broker(key),
+            given(key, self.config.given(key.name), Source::Static),
+            given(key, key.default, Source::Default),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// The same for a topic key: the topic itself, then the broker keys behind it. The first value is in the topic key's
+    /// unit, the others as they were given.
+    pub(crate) fn topic_chain(&self, key: &TopicKey, own: Option<&str>) -> Vec<Given> {
+        let mut chain: Vec<Given> = own
+            .map(|value| Given { name: key.name, value: value.to_owned(), source: Source::Topic })
+            .into_iter()
+            .collect();
+        for synonym in key.synonyms {
+            let behind = keys::find(synonym.key).map(|row| self.broker_chain(row)).unwrap_or_default();
+            let first = chain.len();
+            chain.extend(behind);
+            if first == 0
+                && let Some(counts) = chain.first_mut()
+            {
+                counts.value = in_topic_units(&counts.value, synonym.factor);
+            }
+        }
+        if chain.is_empty() {
+            chain.push(Given { name: key.name, value: key.default.to_owned(), source: Source::Default });
+        }
+        chain
+    }
+
+    /// The whole configuration of a topic to which these values were given.
+    pub(crate) fn topic(&self, own: &BTreeMap<&str, &str>) -> Vec<(&'static TopicKey, Given)> {
+        TOPIC_KEYS
+            .iter()
+            .filter_map(|key| {
+                Some((key, self.topic_chain(key, own.get(key.name).copied()).into_iter().next()?))
+            })
+            .collect()
+    }
+
+    /// The configuration of a topic's logs.
+    pub(crate) fn log_config(&self, own: Option<&ConfigValues>) -> LogConfig {
+        let own = own.map(pairs).unwrap_or_default();
+        let mut config = LogConfig::default();
+        if let Some(policy) = self.config.given(keys::FLUSH_POLICY) {
+            set(&mut config, keys::FLUSH_POLICY, policy);
+        }
+        for (key, given) in self.topic(&own) {
+            if LogConfig::keys().any(|known| known == key.name) {
+                set(&mut config, key.name, &given.value);
+            }
+        }
+        config
+    }
+}
+
+fn set(config: &mut LogConfig, key: &str, value: &str) {
+    if let Err(error) = config.set(key, value) {
+        // The value was checked when it was given; a directory of another version may still hold one that is not ours.
+        tracing::warn!(%error, "a configured value has no effect");
+    }
+}
+
+fn value_in<'a>(values: Option<&'a ConfigValues>, key: &str) -> Option<&'a str> {
+    values.and_then(|values| values.get(key)).map(|value| &**value)
+}
+
+fn given(key: &Key, value: Option<&str>, source: Source) -> Option<Given> {
+    value.map(|value| Given { name: key.name, value: value.to_owned(), source })
+}
+
+/// Values by name.
+pub(crate) fn pairs(values: &ConfigValues) -> BTreeMap<&str, &str> {
+    values.iter().map(|(key, value)| (&**key, &**value)).collect()
+}
+
+/// Minutes and hours become milliseconds; below zero is "for ever" in every unit.
+fn in_topic_units(value: &str, factor: i64) -> String {
+    match value.parse::<i64>() {
+        Ok(number) if factor != 1 && number >= 0 => number.saturating_mul(factor).to_string(),
+        _ => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::config::topic_keys;
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        let pairs: Vec<_> =
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Config::from_pairs(&pairs).unwrap()
+    }
+
+    fn chain(config: &Config, key: &str, own: Option<&str>) -> Vec<(&'static str, String, Source)> {
+        let image = Image::empty("cluster");
+        let layers = Layers::of(config, &image);
+        let chain = layers.topic_chain(topic_keys::find(key).unwrap(), own);
+        chain.into_iter().map(|given| (given.name, given.value, given.source)).collect()
+    }
+
+    #[test]
+    fn the_topic_comes_before_the_broker_and_the_broker_before_the_default() {
+        let config = config(&[("message.max.bytes", "5000")]);
+        assert_eq!(
+            chain(&config, "max.message.bytes", Some("7")),
+            [
+                ("max.message.bytes", "7".to_owned(), Source::Topic),
+                ("message.max.bytes", "5000".to_owned(), Source::Static),
+                ("message.max.bytes", "1048588".to_owned(), Source::Default),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_in_hours_counts_in_milliseconds() {
+        assert_eq!(
+            chain(&config(&[]), "retention.ms", None),
+            [("log.retention.hours", "604800000".to_owned(), Source::Default)]
+        );
+        assert_eq!(chain(&config(&[("log.retention.hours", "-1")]), "retention.ms", None)[0].1, "-1");
+    }
+
+    #[test]
+    fn a_given_key_of_a_coarser_unit_yields_to_a_given_finer_one() {
+        let config = config(&[("log.retention.ms", "9"), ("log.retention.minutes", "2")]);
+        assert_eq!(chain(&config, "retention.ms", None)[0].1, "9");
+    }
+
+    #[test]
+    fn a_log_is_configured_as_its_topic_and_the_broker_say() {
+        let config = config(&[("log.segment.bytes", "2097152"), ("klamm.flush.policy", "sync")]);
+        let image = Image::empty("cluster");
+        let own: ConfigValues = [("retention.ms".into(), "1000".into())].into();
+        let log = Layers::of(&config, &image).log_config(Some(&own));
+        assert_eq!((log.segment_bytes, log.retention_ms), (2_097_152, 1000));
+        assert_eq!(log.flush_policy(), log_engine::FlushPolicy::Sync);
+    }
+}

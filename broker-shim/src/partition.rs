@@ -1,0 +1,216 @@
+//! One partition as this broker leads it: the log, the epoch it is led under, and who waits for its end.
+//!
+//! The in-sync replicas are one, ourselves, so the high watermark follows every publication: under flush policy `os` what
+//! was written, under `sync` what is durable, since the engine publishes no sooner.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+};
+
+use bytes::BytesMut;
+use log_engine::{
+    AppendError, AppendRequest, AppendTicket, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
+    ReadError, ReadMode, ReadRequest, TimestampQuery,
+    types::{LeaderEpoch, Offset, TimestampMs},
+};
+use wire::ErrorCode;
+
+use crate::{
+    error_map,
+    wait::{Watch, Watched},
+};
+
+/// A leading replica.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    log: Arc<Log>,
+    leader_epoch: AtomicI32,
+    end: Arc<End>,
+}
+
+/// What the log tells of its end. Apart from the partition, so that log and partition do not hold each other.
+#[derive(Debug, Default)]
+struct End {
+    watch: Watch,
+}
+
+impl EndListener for End {
+    fn published(&self, log: &Log, offsets: LogOffsets) {
+        log.set_high_watermark(offsets.log_end);
+        self.watch.wake();
+    }
+}
+
+impl Watched for Partition {
+    fn watch(&self) -> &Watch {
+        &self.end.watch
+    }
+}
+
+/// How far a reader may see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visibility {
+    Replica,
+    Uncommitted,
+    Committed,
+}
+
+/// Kafka's number of `read_committed`.
+const READ_COMMITTED: i8 = 1;
+
+impl Visibility {
+    /// From a request's replica id (below zero for consumers) and isolation level.
+    pub(crate) fn of(replica_id: i32, isolation_level: i8) -> Self {
+        if replica_id >= 0 {
+            Self::Replica
+        } else if isolation_level == READ_COMMITTED {
+            Self::Committed
+        } else {
+            Self::Uncommitted
+        }
+    }
+
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::Replica => Isolation::LogEnd,
+            Self::Uncommitted => Isolation::HighWatermark,
+            Self::Committed => Isolation::LastStable,
+        }
+    }
+}
+
+/// A question of ListOffsets that only the log can answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OffsetQuery {
+    Earliest,
+    EarliestLocal,
+    MaxTimestamp,
+    AtOrAfter(i64),
+}
+
+/// Stands for "up to the high watermark" in DeleteRecords.
+const HIGH_WATERMARK: i64 = -1;
+
+impl Partition {
+    /// Begins to lead: the log learns its epoch, and what it holds becomes visible.
+    pub(crate) fn lead(log: Arc<Log>, epoch: LeaderEpoch) -> io::Result<Self> {
+        if log.latest_epoch().is_none_or(|latest| latest < epoch) {
+            log.begin_epoch(epoch)?;
+        }
+        let end = Arc::new(End::default());
+        log.set_end_listener(Arc::clone(&end) as Arc<dyn EndListener>);
+        log.set_high_watermark(log.offsets().log_end);
+        Ok(Self { log, leader_epoch: AtomicI32::new(epoch.get()), end })
+    }
+
+    pub(crate) fn topic(&self) -> &Arc<str> {
+        &self.log.partition().topic
+    }
+
+    pub(crate) fn number(&self) -> i32 {
+        self.log.partition().partition
+    }
+
+    pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
+        LeaderEpoch::new(self.leader_epoch.load(Ordering::Acquire))
+    }
+
+    /// A newer epoch of ours.
+    pub(crate) fn lead_on(&self, epoch: LeaderEpoch) -> io::Result<()> {
+        if self.leader_epoch() < epoch {
+            self.log.begin_epoch(epoch)?;
+            self.leader_epoch.store(epoch.get(), Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether a client's idea of the leader epoch is ours; -1 is no idea.
+    pub(crate) fn check_leader_epoch(&self, claimed: i32) -> Result<(), ErrorCode> {
+        let ours = self.leader_epoch().get();
+        match claimed {
+            -1 => Ok(()),
+            older if older < ours => Err(ErrorCode::FencedLeaderEpoch),
+            newer if newer > ours => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn append(&self, records: BytesMut) -> Result<AppendTicket, AppendError> {
+        self.log.append(AppendRequest::from_client(records, self.leader_epoch()))
+    }
+
+    pub(crate) fn offsets(&self) -> LogOffsets {
+        self.log.offsets()
+    }
+
+    /// The end that a reader sees.
+    pub(crate) fn end(&self, visibility: Visibility) -> Offset {
+        visibility.isolation().end(&self.offsets())
+    }
+
+    pub(crate) fn min_insync_replicas(&self) -> u32 {
+        self.log.config().min_insync_replicas
+    }
+
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        visibility: Visibility,
+        mode: ReadMode,
+    ) -> Result<Fetched, ReadError> {
+        let isolation = visibility.isolation();
+        self.log.read(&ReadRequest { from, max_bytes, at_least_one, isolation, mode })
+    }
+
+    pub(crate) fn epoch_end(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.log.epoch_end_offset(epoch)
+    }
+
+    /// Timestamp, offset and leader epoch of what is asked for; nothing where a reader may not see it yet.
+    pub(crate) fn find_offset(
+        &self,
+        query: OffsetQuery,
+        visibility: Visibility,
+    ) -> Result<Option<(i64, i64, i32)>, ErrorCode> {
+        let query = match query {
+            OffsetQuery::Earliest => TimestampQuery::Earliest,
+            OffsetQuery::EarliestLocal => TimestampQuery::EarliestLocal,
+            OffsetQuery::MaxTimestamp => TimestampQuery::MaxTimestamp,
+            OffsetQuery::AtOrAfter(at) => TimestampQuery::AtOrAfter(TimestampMs::new(at)),
+        };
+        let found = self
+            .log
+            .offset_for_timestamp(query, visibility.isolation())
+            .map_err(|error| error_map::read(&error))?;
+        Ok(found.map(|found| {
+            let epoch = found.leader_epoch.map_or(-1, LeaderEpoch::get);
+            (found.timestamp.get(), found.offset.get(), epoch)
+        }))
+    }
+
+    /// The log's new start.
+    pub(crate) fn delete_records_before(&self, before: i64) -> Result<Offset, ErrorCode> {
+        let high_watermark = self.offsets().high_watermark;
+        let before = if before == HIGH_WATERMARK { high_watermark } else { Offset::new(before) };
+        if before.get() < 0 || before > high_watermark {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        self.log.delete_records_before(before).map_err(|error| error_map::truncate(&error))?;
+        Ok(self.offsets().log_start)
+    }
+
+    pub(crate) fn update_config(&self, config: LogConfig) {
+        self.log.update_config(config);
+    }
+
+    /// Wakes everyone who waits here, because the partition is no longer what it was.
+    pub(crate) fn wake(&self) {
+        self.end.watch.wake();
+    }
+}

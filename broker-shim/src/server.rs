@@ -1,0 +1,303 @@
+//! Listeners: bind, accept with back-off and limits, stop gracefully.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    config::{ConnectionLimits, Endpoint},
+    connection::{self, Limits, Service},
+};
+
+/// Why a listener cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The host has no address.
+    #[error("cannot listen on {endpoint}: the host name has no address ({error})")]
+    Unresolved {
+        /// The listener.
+        endpoint: Endpoint,
+        /// What the resolver says.
+        error: io::Error,
+    },
+    /// Another process listens there.
+    #[error("cannot listen on {endpoint}: the port is in use by another process")]
+    InUse {
+        /// The listener.
+        endpoint: Endpoint,
+    },
+    /// The operating system refuses.
+    #[error("cannot listen on {endpoint}: {error}")]
+    Refused {
+        /// The listener.
+        endpoint: Endpoint,
+        /// What it says.
+        error: io::Error,
+    },
+}
+
+/// A listener that is bound. Clients that connect wait until it is served.
+#[derive(Debug)]
+pub(crate) struct Bound {
+    pub(crate) name: Arc<str>,
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+}
+
+/// Binds a listener.
+pub(crate) fn bind(endpoint: &Endpoint, limits: &ConnectionLimits) -> Result<Bound, BindError> {
+    let addresses =
+        resolve(endpoint).map_err(|error| BindError::Unresolved { endpoint: endpoint.clone(), error })?;
+    let mut refusal = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match listen(address, limits) {
+            Ok((listener, address)) => {
+                return Ok(Bound { name: endpoint.name.as_str().into(), address, listener });
+            }
+            Err(error) => refusal = error,
+        }
+    }
+    Err(match refusal.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { endpoint: endpoint.clone() },
+        _ => BindError::Refused { endpoint: endpoint.clone(), error: refusal },
+    })
+}
+
+/// The empty host is every address: of both families where the machine has both.
+fn resolve(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+    if endpoint.host.is_empty() {
+        return Ok(["::", "0.0.0.0"]
+            .iter()
+            .filter_map(|host| Some(SocketAddr::new(host.parse().ok()?, endpoint.port)))
+            .collect());
+    }
+    Ok((endpoint.host.as_str(), endpoint.port).to_socket_addrs()?.collect())
+}
+
+fn listen(address: SocketAddr, limits: &ConnectionLimits) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        socket.set_only_v6(false)?;
+    }
+    // A restarted broker must get its port back at once.
+    socket.set_reuse_address(true)?;
+    // Set before listening: the window of a connection is settled while it is accepted.
+    if let Some(size) = limits.receive_buffer {
+        socket.set_recv_buffer_size(size)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(limits.backlog)?;
+    let listener = TcpListener::from_std(socket.into())?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+/// The listeners in service.
+#[derive(Debug)]
+pub(crate) struct Server {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+/// How long connections may take to answer what they have accepted.
+const GRACE: Duration = Duration::from_secs(5);
+/// Pauses after a failed accept: from the first to the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+impl Server {
+    /// Starts to accept.
+    pub(crate) fn serve<S: Service>(bound: Vec<Bound>, service: &Arc<S>, limits: &ConnectionLimits) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let admission = Arc::new(Admission::new(limits));
+        let shared = Arc::new(Limits {
+            frame_bytes: limits.request_bytes,
+            idle: limits.idle,
+            budget: Arc::new(Semaphore::new(limits.queued_bytes.min(Semaphore::MAX_PERMITS))),
+        });
+        let mut tasks = JoinSet::new();
+        for bound in bound {
+            tasks.spawn(accept(Acceptor {
+                bound,
+                service: Arc::clone(service),
+                admission: Arc::clone(&admission),
+                limits: Arc::clone(&shared),
+                send_buffer: limits.send_buffer,
+                stop: stopped.clone(),
+            }));
+        }
+        Self { stop, tasks }
+    }
+
+    /// Stops accepting, lets connections answer what they have accepted, closes them.
+    pub(crate) async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+struct Acceptor<S> {
+    bound: Bound,
+    service: Arc<S>,
+    admission: Arc<Admission>,
+    limits: Arc<Limits>,
+    send_buffer: Option<usize>,
+    stop: watch::Receiver<bool>,
+}
+
+async fn accept<S: Service>(acceptor: Acceptor<S>) {
+    let mut stop = acceptor.stop.clone();
+    let mut connections = JoinSet::new();
+    let mut back_off = BACK_OFF.0;
+    loop {
+        let accepted = tokio::select! {
+            accepted = next_connection(&acceptor) => accepted,
+            _ = stop.changed() => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
+        };
+        match accepted {
+            Ok((stream, address, slot)) => {
+                back_off = BACK_OFF.0;
+                admit(&acceptor, &mut connections, stream, address, slot);
+            }
+            Err(error) => {
+                tracing::warn!(listener = %acceptor.bound.name, %error, "cannot accept a connection");
+                sleep(back_off).await;
+                back_off = (back_off * 2).min(BACK_OFF.1);
+            }
+        }
+    }
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if timeout(GRACE, drained).await.is_err() {
+        tracing::warn!(listener = %acceptor.bound.name, "connections did not end in time and are cut");
+    }
+}
+
+/// Accepts only while there is a place for one more: at `max.connections`, clients wait in the backlog.
+async fn next_connection<S>(
+    acceptor: &Acceptor<S>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(&acceptor.admission.total)
+        .acquire_owned()
+        .await
+        .map_err(|closed| io::Error::other(closed.to_string()))?;
+    let (stream, address) = acceptor.bound.listener.accept().await?;
+    Ok((stream, address, slot))
+}
+
+fn admit<S: Service>(
+    acceptor: &Acceptor<S>,
+    connections: &mut JoinSet<()>,
+    stream: TcpStream,
+    address: SocketAddr,
+    slot: OwnedSemaphorePermit,
+) {
+    let Some(place) = Place::take(&acceptor.admission, address.ip()) else {
+        tracing::warn!(%address, "too many connections from this address, closed");
+        return;
+    };
+    if let Err(error) = prepare(&stream, acceptor.send_buffer) {
+        tracing::debug!(%address, %error, "connection ended before it began");
+        return;
+    }
+    let serving = connection::run(
+        stream,
+        address,
+        Arc::clone(&acceptor.bound.name),
+        Arc::clone(&acceptor.service),
+        Arc::clone(&acceptor.limits),
+        acceptor.stop.clone(),
+    );
+    connections.spawn(async move {
+        serving.await;
+        drop((place, slot));
+    });
+}
+
+fn prepare(stream: &TcpStream, send_buffer: Option<usize>) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = socket2::SockRef::from(stream);
+    socket.set_tcp_keepalive(&socket2::TcpKeepalive::new())?;
+    if let Some(size) = send_buffer {
+        socket.set_send_buffer_size(size)?;
+    }
+    Ok(())
+}
+
+/// Who may connect: `max.connections` and its relatives.
+#[derive(Debug)]
+struct Admission {
+    total: Arc<Semaphore>,
+    per_ip: usize,
+    overrides: HashMap<IpAddr, usize>,
+    held: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Admission {
+    fn new(limits: &ConnectionLimits) -> Self {
+        let overrides = limits
+            .per_ip_overrides
+            .iter()
+            .flat_map(|(host, number)| {
+                let addresses = (host.as_str(), 0).to_socket_addrs().into_iter().flatten();
+                addresses.map(move |address| (address.ip(), *number))
+            })
+            .collect();
+        Self {
+            total: Arc::new(Semaphore::new(limits.total.min(Semaphore::MAX_PERMITS))),
+            per_ip: limits.per_ip,
+            overrides,
+            held: Mutex::default(),
+        }
+    }
+
+    fn allowed(&self, ip: IpAddr) -> usize {
+        self.overrides.get(&ip).copied().unwrap_or(self.per_ip)
+    }
+}
+
+/// One address's place, given back when it is dropped.
+struct Place {
+    admission: Arc<Admission>,
+    ip: IpAddr,
+}
+
+impl Place {
+    fn take(admission: &Arc<Admission>, ip: IpAddr) -> Option<Self> {
+        let ip = ip.to_canonical();
+        let mut held = admission.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = held.entry(ip).or_default();
+        if *count >= admission.allowed(ip) {
+            if *count == 0 {
+                held.remove(&ip);
+            }
+            return None;
+        }
+        *count += 1;
+        Some(Self { admission: Arc::clone(admission), ip })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut held = self.admission.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = held.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                held.remove(&self.ip);
+            }
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Starting and stopping: bind, format or check the data directories, open them, take the lead, serve; and back.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use log_engine::{
+    Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
+    io::{BackendChoice, Disk, NativeDisk},
+};
+use tokio::task::{JoinError, spawn_blocking};
+
+use crate::{
+    broker::{Broker, Parts},
+    config::{Config, Endpoint, keys},
+    effective::Layers,
+    metadata::{
+        self, Image, MetadataHandle, MetadataListener, MetadataOptions, SnapshotPolicy,
+        format::{Format, FormatError, Formatted, format},
+        ops::TopicDefaults,
+        record,
+    },
+    replicas::Replicas,
+    server::{self, BindError, Bound, Server},
+};
+
+/// Why a broker does not start. Each is one sentence that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener cannot be opened.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// A data directory cannot be formatted, or is not ours.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A data directory cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The metadata cannot be loaded or led.
+    #[error(transparent)]
+    Metadata(#[from] metadata::StartError),
+    /// A part of the start panicked.
+    #[error("a part of the start ended abnormally: {0}")]
+    Abandoned(#[from] JoinError),
+}
+
+/// A broker that serves.
+pub struct Running {
+    addresses: Vec<(String, SocketAddr)>,
+    server: Server,
+    broker: Arc<Broker>,
+}
+
+/// Starts a broker: when this returns, clients are served.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    // First, so that a port in use costs nothing and touches nothing.
+    let bound = bind_all(&config)?;
+    let addresses: Vec<_> = bound.iter().map(|bound| (bound.name.to_string(), bound.address)).collect();
+    let advertised = advertised(&config, &bound);
+    let config = Arc::new(config);
+    let broker = {
+        let config = Arc::clone(&config);
+        Arc::new(spawn_blocking(move || open(config, advertised)).await??)
+    };
+    let server = Server::serve(bound, &broker, &config.connections);
+    Ok(Running { addresses, server, broker })
+}
+
+impl Running {
+    /// Name and address of each listener.
+    pub fn addresses(&self) -> &[(String, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// What opening the data directories found, and which disk backend runs.
+    pub fn open_report(&self) -> &OpenReport {
+        self.broker.engine.open_report()
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        self.broker.cluster_id()
+    }
+
+    /// How many partitions are led here.
+    pub fn partition_count(&self) -> usize {
+        self.broker.replicas.len()
+    }
+
+    /// Answers what was accepted, closes all connections, and writes what the next start needs to be a clean one.
+    pub async fn shutdown(self) -> io::Result<()> {
+        let Self { server, broker, .. } = self;
+        broker.replicas.wake_all();
+        server.stop().await;
+        let stopped = broker.metadata.shutdown().await;
+        match &stopped {
+            Ok(epoch) => broker.engine.set_broker_epoch(*epoch),
+            Err(error) => tracing::error!(%error, "the metadata could not be closed"),
+        }
+        spawn_blocking(move || broker.engine.close()).await.map_err(io::Error::other)??;
+        stopped.map(|_| ()).map_err(io::Error::other)
+    }
+}
+
+fn bind_all(config: &Config) -> Result<Vec<Bound>, BindError> {
+    config.listeners.bind.iter().map(|endpoint| server::bind(endpoint, &config.connections)).collect()
+}
+
+/// Port 0 was a wish for a free port: clients are told which one it is.
+fn advertised(config: &Config, bound: &[Bound]) -> Vec<Endpoint> {
+    let told = config.listeners.advertised.iter().zip(bound);
+    told.map(|(endpoint, bound)| {
+        let port = if endpoint.port == 0 { bound.address.port() } else { endpoint.port };
+        Endpoint { port, ..endpoint.clone() }
+    })
+    .collect()
+}
+
+/// Everything that waits for the disk.
+fn open(config: Arc<Config>, advertised: Vec<Endpoint>) -> Result<Broker, StartError> {
+    let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(backend(&config)));
+    let directories = directories(&config);
+    let formatted = format(&disk, &format_request(&config, &directories), SystemClock.now())?;
+    let engine = Arc::new(Engine::open(engine_config(&config, &disk, directories, &formatted))?);
+    let replicas = Arc::new(Replicas::new(Arc::clone(&config), Arc::clone(&engine)));
+    let metadata = MetadataHandle::open(&engine, metadata_options(&config, &advertised, &replicas))?;
+    engine.set_broker_epoch(metadata.broker_epoch());
+    let image = metadata.image();
+    replicas.lead_all(&image);
+    replicas.report_strays(&image);
+    engine.start_retention();
+    Ok(Broker::new(Parts {
+        cluster_id: formatted.cluster_id,
+        config,
+        advertised,
+        engine,
+        metadata,
+        replicas,
+    }))
+}
+
+fn backend(config: &Config) -> BackendChoice {
+    match config.text(keys::DISK_BACKEND) {
+        Some("uring") => BackendChoice::Uring,
+        Some("threads") => BackendChoice::Threads,
+        _ => BackendChoice::Auto,
+    }
+}
+
+/// The data directories, that of the metadata log among them.
+fn directories(config: &Config) -> Vec<PathBuf> {
+    let mut directories = config.log_dirs.clone();
+    if !directories.contains(&config.metadata_log_dir) {
+        directories.push(config.metadata_log_dir.clone());
+    }
+    directories
+}
+
+/// Where the controller would listen: as Kafka's shipped configuration has it.
+const CONTROLLER: (&str, &str, u16) = ("CONTROLLER", "localhost", 9093);
+
+fn format_request(config: &Config, directories: &[PathBuf]) -> Format {
+    let (name, host, port) = CONTROLLER;
+    Format {
+        log_dirs: directories.to_vec(),
+        metadata_log_dir: config.metadata_log_dir.clone(),
+        node_id: config.node_id,
+        cluster_id: config.cluster_id.clone(),
+        controller: (name.into(), host.into(), port),
+    }
+}
+
+fn engine_config(
+    config: &Config,
+    disk: &Arc<dyn Disk>,
+    directories: Vec<PathBuf>,
+    formatted: &Formatted,
+) -> EngineConfig {
+    let nothing = Image::empty(formatted.cluster_id.clone());
+    EngineConfig {
+        cluster_id: Some(formatted.cluster_id.clone()),
+        disk: DiskChoice::Given(Arc::clone(disk)),
+        log_defaults: Layers::of(config, &nothing).log_config(None),
+        recovery_point_interval_ms: config.number("log.flush.offset.checkpoint.interval.ms"),
+        retention_interval_ms: config.number("log.retention.check.interval.ms"),
+        producer_expiration_ms: config.number("producer.id.expiration.ms"),
+        ..EngineConfig::new(directories, config.node_id)
+    }
+}
+
+fn metadata_options(config: &Config, advertised: &[Endpoint], replicas: &Arc<Replicas>) -> MetadataOptions {
+    let (name, host, port) = CONTROLLER;
+    let controller =
+        record::Endpoint { name: name.into(), host: host.into(), port, security_protocol: PLAINTEXT };
+    MetadataOptions {
+        node_id: config.node_id,
+        metadata_log_dir: config.metadata_log_dir.clone(),
+        endpoints: advertised.iter().map(registered).collect(),
+        controller_endpoints: vec![controller],
+        rack: config.rack.as_deref().map(Into::into),
+        min_insync_replicas: config.number("min.insync.replicas").to_string(),
+        defaults: TopicDefaults {
+            num_partitions: i32::try_from(config.number("num.partitions")).unwrap_or(1),
+            replication_factor: i16::try_from(config.number("default.replication.factor")).unwrap_or(1),
+        },
+        snapshots: SnapshotPolicy {
+            max_bytes: u64::try_from(config.number("metadata.log.max.record.bytes.between.snapshots"))
+                .unwrap_or(0),
+            max_interval: config.millis("metadata.log.max.snapshot.interval.ms"),
+        },
+        listener: Some(Arc::clone(replicas) as Arc<dyn MetadataListener>),
+    }
+}
+
+/// Kafka's number of the protocol.
+const PLAINTEXT: i16 = 0;
+
+fn registered(endpoint: &Endpoint) -> record::Endpoint {
+    record::Endpoint {
+        name: endpoint.name.as_str().into(),
+        host: endpoint.host.as_str().into(),
+        port: endpoint.port,
+        security_protocol: PLAINTEXT,
+    }
+}

@@ -1,0 +1,192 @@
+//! A broker in this process, on a free port, in a directory that vanishes with the test.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use broker_shim::config::{Config, Sources};
+use broker_shim::{Running, StartError, start};
+use klamm_tests::client::{BY_NAME, Client, batch};
+use log_engine::TimestampMs;
+use log_engine::batch::Compression;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use wire::ErrorCode;
+use wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use wire::messages::metadata_request::MetadataRequestTopic;
+use wire::messages::{CreateTopicsRequest, MetadataRequest};
+use wire::primitives::Uuid;
+
+/// A time at which test records were made; any time not in the future will do.
+pub(crate) const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
+
+/// A broker that is stopped when it is dropped.
+pub(crate) struct Klamm {
+    runtime: Runtime,
+    running: Option<Running>,
+    address: SocketAddr,
+    overrides: Vec<String>,
+    directory: TempDir,
+}
+
+impl Klamm {
+    /// Starts one with these keys beside a free port and an empty directory.
+    pub(crate) fn start(overrides: &[&str]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        let runtime = runtime();
+        let config = config(directory.path(), &overrides);
+        let running = runtime.block_on(start(config)).expect("the broker starts");
+        let address = running.addresses()[0].1;
+        Self { runtime, running: Some(running), address, overrides, directory }
+    }
+
+    /// Stops cleanly and starts again on the same directory.
+    pub(crate) fn restart(&mut self) {
+        self.stop();
+        let config = config(self.directory.path(), &self.overrides);
+        let running = self.runtime.block_on(start(config)).expect("the broker starts again");
+        self.address = running.addresses()[0].1;
+        self.running = Some(running);
+    }
+
+    fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.shutdown()).expect("the broker stops");
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address).expect("a connection")
+    }
+
+    /// A client, and a topic with this many partitions.
+    pub(crate) fn with_topic(&self, topic: &str, partitions: i32) -> Client {
+        let mut client = self.client();
+        create(&mut client, topic, partitions, &[]);
+        client
+    }
+}
+
+impl Drop for Klamm {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            // A failed test has said what is wrong already.
+            drop(self.runtime.block_on(running.shutdown()));
+        }
+    }
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// A configuration for a free port and this directory.
+pub(crate) fn config(directory: &Path, overrides: &[String]) -> Config {
+    let mut all = vec![
+        "listeners=PLAINTEXT://127.0.0.1:0".to_owned(),
+        format!("log.dirs={}", directory.join("data").display()),
+    ];
+    all.extend_from_slice(overrides);
+    Config::load(&Sources { overrides: all, ..Sources::default() }).expect("a valid configuration")
+}
+
+/// Tries to start, and stops again if that went well.
+pub(crate) fn try_start(config: Config) -> Result<(), StartError> {
+    let runtime = runtime();
+    let running = runtime.block_on(start(config))?;
+    runtime.block_on(running.shutdown()).expect("the broker stops");
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+/// Creates a topic.
+pub(crate) fn create(client: &mut Client, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+    let (code, message) = try_create(client, topic, partitions, 1, configs);
+    assert_eq!(code, ErrorCode::None, "{topic} is not created: {message}");
+}
+
+/// Tries to create a topic.
+pub(crate) fn try_create(
+    client: &mut Client,
+    topic: &str,
+    num_partitions: i32,
+    replication_factor: i16,
+    configs: &[(&str, &str)],
+) -> (ErrorCode, String) {
+    let configs = configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig {
+            name: (*name).into(),
+            value: Some((*value).into()),
+            ..Default::default()
+        })
+        .collect();
+    let topic = CreatableTopic {
+        name: topic.into(),
+        num_partitions,
+        replication_factor,
+        configs,
+        ..Default::default()
+    };
+    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    client
+        .call(&request, 7, |response| {
+            let topic = &response.topics[0];
+            (code(topic.error_code), topic.error_message.as_deref().unwrap_or_default().to_owned())
+        })
+        .expect("an answer")
+}
+
+/// The id of a topic, or the error that asking for it by name gives. Nothing is created.
+pub(crate) fn topic_id(client: &mut Client, topic: &str) -> Result<Uuid, ErrorCode> {
+    let wanted = MetadataRequestTopic { name: Some(topic.into()), ..Default::default() };
+    let request = MetadataRequest {
+        topics: Some(vec![wanted]),
+        allow_auto_topic_creation: false,
+        ..Default::default()
+    };
+    client
+        .call(&request, 12, |response| match code(response.topics[0].error_code) {
+            ErrorCode::None => Ok(response.topics[0].topic_id),
+            error => Err(error),
+        })
+        .expect("an answer")
+}
+
+/// The error of a number.
+pub(crate) fn code(code: i16) -> ErrorCode {
+    ErrorCode::from_code(code).expect("a known error")
+}
+
+/// Stores one record per value, one batch, and says where.
+pub(crate) fn produce(client: &mut Client, topic: &str, values: &[&[u8]]) -> i64 {
+    let records = batch(Compression::None, NOW, values);
+    client
+        .produce(topic, 0, -1, &records, |answer| {
+            assert_eq!(code(answer.error_code), ErrorCode::None);
+            answer.base_offset
+        })
+        .expect("an answer")
+}
+
+/// All that one fetch of partition 0 gives.
+pub(crate) fn fetch(client: &mut Client, topic: &str, offset: i64) -> (ErrorCode, Vec<u8>) {
+    client
+        .fetch(topic, 0, offset, 1 << 20, |answer| {
+            let records = answer.records.as_ref().and_then(|records| records.inline()).unwrap_or_default();
+            (code(answer.error_code), records.to_vec())
+        })
+        .expect("an answer")
+}
+
+/// The version of Produce and Fetch by name, for requests that tests build themselves.
+pub(crate) const NAMED: i16 = BY_NAME;

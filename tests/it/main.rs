@@ -1,0 +1,11 @@
+//! Integration tests: a broker in this process, and a client that speaks the protocol byte by byte. Files are named by what
+//! they promise.
+
+mod admin;
+mod bad_input;
+mod fetch;
+mod in_process;
+mod list_offsets;
+mod produce;
+mod start;
+mod topics;

@@ -1,0 +1,91 @@
+//! What keeps a broker from starting, each with one clear sentence, and nothing already stored is harmed.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::in_process::{Klamm, config, produce, try_start};
+
+fn refusal(directory: &std::path::Path, overrides: &[String]) -> String {
+    try_start(config(directory, overrides)).expect_err("it does not start").to_string()
+}
+
+#[test]
+fn a_port_in_use_is_said_before_anything_is_touched() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address");
+    let directory = tempfile::tempdir().expect("a directory");
+    let overrides = [format!("listeners=PLAINTEXT://{address}")];
+    assert_eq!(
+        refusal(directory.path(), &overrides),
+        format!("cannot listen on PLAINTEXT://{address}: the port is in use by another process")
+    );
+    assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 0);
+}
+
+#[test]
+fn a_directory_in_use_is_refused_and_its_user_goes_on() {
+    let klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("t", 1);
+    let text = refusal(klamm.directory(), &[]);
+    assert!(text.contains("is in use by another process"), "{text}");
+    assert_eq!(produce(&mut client, "t", &[b"x"]), 0);
+}
+
+#[test]
+fn a_directory_of_another_cluster_or_node_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    try_start(config(directory.path(), &[])).expect("it starts");
+    let text = refusal(directory.path(), &["klamm.cluster.id=AAAAAAAAAAAAAAAAAAAAAQ".to_owned()]);
+    assert!(text.contains("belongs to the cluster") && text.contains("AAAAAAAAAAAAAAAAAAAAAQ"), "{text}");
+    let text = refusal(directory.path(), &["node.id=2".to_owned()]);
+    assert!(text.contains("belongs to node 1"), "{text}");
+    try_start(config(directory.path(), &[])).expect("it still starts as itself");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let blocked = directory.path().join("data");
+    // A file where the directory should be: refused for every user, also for root.
+    fs::write(&blocked, b"").expect("written");
+    let text = refusal(directory.path(), &[]);
+    assert!(text.contains(&blocked.display().to_string()), "{text}");
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    fs::remove_file(&blocked).expect("removed");
+    fs::create_dir(&blocked).expect("created");
+    fs::set_permissions(&blocked, fs::Permissions::from_mode(0o555)).expect("made read-only");
+    let text = refusal(directory.path(), &[]);
+    assert!(text.contains(&blocked.display().to_string()), "{text}");
+}
+
+#[test]
+fn a_directory_that_someone_else_locked_is_refused_by_its_lock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    try_start(config(directory.path(), &[])).expect("it starts");
+    let lock = fs::File::open(directory.path().join("data/.lock")).expect("the lock file stays");
+    rustix::fs::fcntl_lock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok();
+    drop(lock);
+    try_start(config(directory.path(), &[])).expect("a lock ends with its holder");
+}
+
+#[test]
+fn several_directories_are_used() {
+    let second = tempfile::tempdir().expect("a directory");
+    let first = tempfile::tempdir().expect("a directory");
+    let dirs = format!("log.dirs={},{}", first.path().display(), second.path().display());
+    let mut klamm = Klamm::start(&[&dirs]);
+    let mut client = klamm.with_topic("t", 4);
+    assert_eq!(produce(&mut client, "t", &[b"x"]), 0);
+    drop(client);
+    for directory in [first.path(), second.path()] {
+        let partitions = fs::read_dir(directory).expect("listed").filter_map(Result::ok);
+        let count = partitions.filter(|entry| entry.file_name().to_string_lossy().starts_with("t-")).count();
+        assert_eq!(count, 2, "in {}", directory.display());
+    }
+    klamm.restart();
+    let mut client = klamm.client();
+    assert_eq!(produce(&mut client, "t", &[b"x"]), 1);
+}

@@ -1,0 +1,114 @@
+//! Creating, growing and deleting topics, and what Metadata says of them.
+
+use klamm_tests::client::Client;
+use wire::ErrorCode;
+use wire::messages::create_partitions_request::CreatePartitionsTopic;
+use wire::messages::delete_topics_request::DeleteTopicState;
+use wire::messages::metadata_request::MetadataRequestTopic;
+use wire::messages::{CreatePartitionsRequest, DeleteTopicsRequest, MetadataRequest};
+
+use crate::in_process::{Klamm, code, create, fetch, produce, topic_id, try_create};
+
+/// Deletes a topic.
+pub(crate) fn delete(client: &mut Client, topic: &str) {
+    assert_eq!(try_delete(client, topic), ErrorCode::None);
+}
+
+fn try_delete(client: &mut Client, topic: &str) -> ErrorCode {
+    let state = DeleteTopicState { name: Some(topic.into()), ..Default::default() };
+    let request = DeleteTopicsRequest { topics: vec![state], timeout_ms: 10_000, ..Default::default() };
+    client.call(&request, 6, |response| code(response.responses[0].error_code)).expect("an answer")
+}
+
+fn grow(client: &mut Client, topic: &str, count: i32) -> ErrorCode {
+    let topic = CreatePartitionsTopic { name: topic.into(), count, ..Default::default() };
+    let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+    client.call(&request, 3, |response| code(response.results[0].error_code)).expect("an answer")
+}
+
+/// Error and number of partitions that Metadata tells.
+fn ask(client: &mut Client, topic: &str, allow_auto_topic_creation: bool) -> (ErrorCode, usize) {
+    let wanted = MetadataRequestTopic { name: Some(topic.into()), ..Default::default() };
+    let request =
+        MetadataRequest { topics: Some(vec![wanted]), allow_auto_topic_creation, ..Default::default() };
+    client
+        .call(&request, 9, |response| {
+            (code(response.topics[0].error_code), response.topics[0].partitions.len())
+        })
+        .expect("an answer")
+}
+
+#[test]
+fn asking_for_a_topic_creates_it_where_both_sides_want_that() {
+    let klamm = Klamm::start(&["num.partitions=4"]);
+    let mut client = klamm.client();
+    assert_eq!(ask(&mut client, "new", false), (ErrorCode::UnknownTopicOrPartition, 0));
+    assert_eq!(ask(&mut client, "new", true), (ErrorCode::None, 4));
+    assert_eq!(ask(&mut client, "il legal", true).0, ErrorCode::InvalidTopicException);
+    let klamm = Klamm::start(&["auto.create.topics.enable=false"]);
+    assert_eq!(ask(&mut klamm.client(), "new", true), (ErrorCode::UnknownTopicOrPartition, 0));
+}
+
+#[test]
+fn illegal_topics_are_refused_with_kafkas_errors() {
+    let klamm = Klamm::start(&[]);
+    let mut client = klamm.client();
+    create(&mut client, "a.b", 1, &[]);
+    let long = "n".repeat(250);
+    let rows: [(&str, i32, i16, ErrorCode); 12] = [
+        ("", 1, 1, ErrorCode::InvalidTopicException),
+        (".", 1, 1, ErrorCode::InvalidTopicException),
+        ("..", 1, 1, ErrorCode::InvalidTopicException),
+        ("../../etc", 1, 1, ErrorCode::InvalidTopicException),
+        ("a b", 1, 1, ErrorCode::InvalidTopicException),
+        (&long, 1, 1, ErrorCode::InvalidTopicException),
+        ("a_b", 1, 1, ErrorCode::InvalidTopicException),
+        ("a.b", 1, 1, ErrorCode::TopicAlreadyExists),
+        ("n", 0, 1, ErrorCode::InvalidPartitions),
+        ("n", i32::MAX, 1, ErrorCode::PolicyViolation),
+        ("n", 1, 2, ErrorCode::InvalidReplicationFactor),
+        ("n", 1, 0, ErrorCode::InvalidReplicationFactor),
+    ];
+    for (topic, partitions, replicas, error) in rows {
+        assert_eq!(try_create(&mut client, topic, partitions, replicas, &[]).0, error, "{topic:?}");
+    }
+    assert_eq!(try_create(&mut client, "n", 1, 1, &[("no.such", "1")]).0, ErrorCode::InvalidConfig);
+    assert_eq!(try_create(&mut client, &"n".repeat(249), 1, 1, &[]).0, ErrorCode::None);
+}
+
+#[test]
+fn a_topic_grows_but_never_shrinks() {
+    let klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("t", 2);
+    assert_eq!(grow(&mut client, "t", 5), ErrorCode::None);
+    assert_eq!(ask(&mut client, "t", false), (ErrorCode::None, 5));
+    assert_eq!(grow(&mut client, "t", 5), ErrorCode::InvalidPartitions);
+    assert_eq!(grow(&mut client, "t", 1), ErrorCode::InvalidPartitions);
+    assert_eq!(grow(&mut client, "other", 2), ErrorCode::UnknownTopicOrPartition);
+}
+
+#[test]
+fn a_deleted_topic_is_gone_and_one_of_its_name_is_another() {
+    let mut klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("t", 1);
+    produce(&mut client, "t", &[b"old"]);
+    let old = topic_id(&mut client, "t").expect("it exists");
+    delete(&mut client, "t");
+    assert_eq!(topic_id(&mut client, "t"), Err(ErrorCode::UnknownTopicOrPartition));
+    assert_eq!(try_delete(&mut client, "t"), ErrorCode::UnknownTopicOrPartition);
+    create(&mut client, "t", 1, &[]);
+    assert_ne!(topic_id(&mut client, "t"), Ok(old));
+    assert_eq!(produce(&mut client, "t", &[b"new"]), 0);
+    drop(client);
+    klamm.restart();
+    let stored = fetch(&mut klamm.client(), "t", 0).1;
+    assert!(stored.windows(3).any(|bytes| bytes == b"new"));
+    assert!(!stored.windows(3).any(|bytes| bytes == b"old"));
+}
+
+#[test]
+fn deletion_can_be_switched_off() {
+    let klamm = Klamm::start(&["delete.topic.enable=false"]);
+    let mut client = klamm.with_topic("t", 1);
+    assert_eq!(try_delete(&mut client, "t"), ErrorCode::TopicDeletionDisabled);
+}
