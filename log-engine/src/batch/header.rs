@@ -475,3 +475,80 @@ fn i32_at<const LEN: usize>(bytes: &[u8; LEN], at: usize) -> i32 {
 fn i64_at<const LEN: usize>(bytes: &[u8; LEN], at: usize) -> i64 {
     i64::from_be_bytes(array_at(bytes, at))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    /// Two records of producer 4000, as Kafka's `MemoryRecordsBuilder` wrote them.
+    fn golden() -> Vec<u8> {
+        let text = include_str!("../../tests/data/appends.tsv");
+        let line = text.lines().find(|line| line.starts_with("idempotent-none\tdefault\t")).unwrap();
+        let hex = line.split('\t').nth(4).unwrap();
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn every_field_lies_where_kafka_puts_it() {
+        let bytes = golden();
+        let batch = BatchView::read(&bytes).unwrap();
+        assert_eq!(batch.base_offset(), Offset::ZERO);
+        assert_eq!(batch.size_in_bytes(), bytes.len());
+        assert_eq!(batch.leader_epoch(), LeaderEpoch::NONE);
+        assert_eq!(batch.magic(), 2);
+        assert_eq!(batch.compression(), Ok(CompressionType::None));
+        assert_eq!(batch.timestamp_type(), TimestampType::CreateTime);
+        assert!(!batch.is_transactional() && !batch.is_control() && !batch.has_delete_horizon());
+        assert_eq!((batch.last_offset(), batch.next_offset()), (Offset::new(1), Offset::new(2)));
+        assert_eq!(batch.base_timestamp(), TimestampMs::new(1_700_000_000_000));
+        assert_eq!(batch.max_timestamp(), TimestampMs::new(1_700_000_000_000));
+        assert_eq!((batch.producer_id().get(), batch.producer_epoch().get()), (4000, 2));
+        assert_eq!((batch.base_sequence().get(), batch.last_sequence().get()), (9, 10));
+        assert_eq!(batch.record_count(), 2);
+        assert!(batch.crc_is_valid());
+    }
+
+    #[test]
+    fn offset_and_epoch_are_stamped_outside_the_checksum_and_the_time_inside() {
+        let mut bytes = golden();
+        let crc = BatchView::read(&bytes).unwrap().crc();
+        stamp_base_offset(&mut bytes, Offset::new(77));
+        stamp_leader_epoch(&mut bytes, LeaderEpoch::new(5));
+        let stamped = BatchView::read(&bytes).unwrap();
+        assert_eq!((stamped.base_offset().get(), stamped.leader_epoch().get(), stamped.crc()), (77, 5, crc));
+        assert!(stamped.crc_is_valid());
+        stamp_log_append_time(&mut bytes, TimestampMs::new(9));
+        let timed = BatchView::read(&bytes).unwrap();
+        assert_eq!((timed.max_timestamp().get(), timed.timestamp_type()), (9, TimestampType::LogAppendTime));
+        assert!(timed.crc_is_valid() && timed.crc() != crc);
+    }
+
+    #[test]
+    fn a_cut_batch_is_incomplete_at_every_length_and_a_changed_one_fails_its_checksum() {
+        let bytes = golden();
+        for len in 0..bytes.len() {
+            assert!(matches!(BatchView::read(&bytes[..len]), Err(HeaderError::Incomplete { .. })), "{len}");
+        }
+        for at in CRC..bytes.len() {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            assert!(!BatchView::read(&changed).unwrap().crc_is_valid(), "{at}");
+        }
+    }
+
+    #[test]
+    fn lengths_and_magics_that_cannot_be_are_refused() {
+        for (length, has_prefix) in [(-1, false), (13, false), (14, true), (48, true), (i32::MIN, false)] {
+            let mut bytes = golden();
+            bytes[LENGTH..LEADER_EPOCH].copy_from_slice(&length.to_be_bytes());
+            assert_eq!(Prefix::read(&bytes).is_ok(), has_prefix, "{length}");
+            assert!(matches!(BatchHeader::read(&bytes), Err(HeaderError::Length { .. })), "{length}");
+        }
+        for magic in [-1, 0, 1, 3] {
+            let mut bytes = golden();
+            bytes[MAGIC] = magic as u8;
+            assert!(matches!(BatchHeader::read(&bytes), Err(HeaderError::Magic { .. })), "{magic}");
+        }
+    }
+}

@@ -221,17 +221,32 @@ impl ValidBatches {
         base.plus(records - 1)
     }
 
+    /// Gives the batches the time they will be stored with, and the checksum where that changes it. `stamp` does so
+    /// too; done before, outside a lock, it leaves `stamp` nothing to compute.
+    ///
+    /// # Panics
+    /// If `bytes` are not those that were validated.
+    pub fn stamp_time(&self, bytes: &mut [u8]) {
+        let Stamp::Leader(timestamp_type, _) = self.stamp else { return };
+        for batch in &self.batches {
+            let bytes = &mut bytes[batch.position..batch.position + batch.size_in_bytes];
+            stamp_max_timestamp(bytes, timestamp_type, batch.max_timestamp);
+        }
+    }
+
     /// Gives the batches their place: offsets from `base` on, the leader's epoch and the time. `bytes` are the
     /// valid bytes of the input, or the rewritten ones. Batches that bring their offsets are left as they are.
     ///
     /// # Panics
     /// If `bytes` are not those that were validated.
     pub fn stamp(&mut self, bytes: &mut [u8], base: Offset, epoch: LeaderEpoch) {
-        let Stamp::Leader(timestamp_type, _) = self.stamp else { return };
+        if self.stamp == Stamp::Nothing {
+            return;
+        }
+        self.stamp_time(bytes);
         let mut next = base;
         for batch in &mut self.batches {
             let bytes = &mut bytes[batch.position..batch.position + batch.size_in_bytes];
-            stamp_max_timestamp(bytes, timestamp_type, batch.max_timestamp);
             stamp_base_offset(bytes, next);
             stamp_leader_epoch(bytes, epoch);
             (batch.base_offset, batch.leader_epoch) = (next, epoch);
