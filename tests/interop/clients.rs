@@ -16,9 +16,13 @@ pub(crate) const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 /// Every story, on one broker.
 pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
     let mut java = JavaClients::start(oracle);
-    told("Java, every compression", || java_clients_with_every_compression(&mut java, bootstrap));
+    told("Java, every compression", || java_clients_with_every_compression(&mut java, "java", bootstrap));
     told("Java, administration", || java_admin_changes_what_it_reads_back(&mut java, bootstrap));
     told("a file there and back", || a_file_comes_back_identical(&mut java, bootstrap));
+    told("newest Java clients", || match JavaClients::start_newest(oracle) {
+        Some(mut newest) => java_clients_with_every_compression(&mut newest, "newest", bootstrap),
+        None => skip("no maven"),
+    });
     told("console tools", || console_producer_and_consumer(oracle, bootstrap));
     told("kcat", || kcat(bootstrap));
     told("librdkafka", || librdkafka_from_python(&mut java, bootstrap));
@@ -33,10 +37,10 @@ fn told(name: &str, story: impl FnOnce()) {
     println!("{name}: {:.1} s", begun.elapsed().as_secs_f64());
 }
 
-fn java_clients_with_every_compression(java: &mut JavaClients, bootstrap: &str) {
+fn java_clients_with_every_compression(java: &mut JavaClients, prefix: &str, bootstrap: &str) {
     for codec in CODECS {
         for kind in ["idempotent", "plain"] {
-            let topic = format!("java-{codec}-{kind}");
+            let topic = format!("{prefix}-{codec}-{kind}");
             java.must(&format!("create {bootstrap} {topic} 2"));
             assert_eq!(java.must(&format!("produce {bootstrap} {topic} 1 {codec} {kind} 0 400")), "399");
             java.must(&format!("verify {bootstrap} {topic} 1 400 committed"));

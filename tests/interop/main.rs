@@ -4,14 +4,18 @@
 //! turns that into a failure. A story about clients takes the address of a broker and is told twice: to Kafka itself,
 //! so that it asks for nothing that Kafka does not do, and to Klamm.
 
+mod answers;
 mod clients;
 mod dumps;
 mod metadata;
 mod schemas;
+mod travel;
 
 use klamm_tests::properties::Properties;
-use klamm_tests::{kafka, oracle, questions};
+use klamm_tests::{broker, kafka, oracle, questions};
 use tempfile::TempDir;
+use travel::Departure::{self, Clean, Killed};
+use travel::Host::{Kafka, Klamm};
 
 /// A cluster id for directories that a test formats itself.
 const CLUSTER_ID: &str = "klammInteropAAAAAAAAAA";
@@ -46,4 +50,45 @@ fn what_is_asked_of_klamm_holds_on_kafka_itself() {
     clients::all(oracle, kafka.bootstrap());
     kafka.stop();
     dumps::agree(oracle, &properties.data());
+}
+
+#[test]
+fn every_client_story_holds_on_klamm_and_both_dump_tools_read_what_it_leaves() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    let klamm = broker::start(&properties);
+    clients::all(oracle, klamm.bootstrap());
+    klamm.stop();
+    dumps::agree(oracle, &properties.data());
+}
+
+#[test]
+fn a_directory_travels_between_klamm_and_kafka_after_clean_stops() {
+    travels(Clean);
+}
+
+#[test]
+fn a_directory_travels_between_klamm_and_kafka_after_kill_9() {
+    travels(Killed);
+}
+
+fn travels(departure: Departure) {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    travel::travel(oracle, &properties, &[Klamm, Kafka, Klamm, Kafka, Klamm], departure);
+    dumps::agree(oracle, &properties.data());
+}
+
+#[test]
+fn a_directory_that_kafka_stopped_is_served_as_kafka_serves_it() {
+    let Some(oracle) = oracle::required() else { return };
+    answers::assert_same(oracle, "stopped");
+}
+
+#[test]
+fn a_directory_on_which_kafka_was_killed_is_served_as_kafka_serves_it() {
+    let Some(oracle) = oracle::required() else { return };
+    answers::assert_same(oracle, "killed");
 }

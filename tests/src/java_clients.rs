@@ -1,7 +1,7 @@
 //! Kafka's Java clients in one virtual machine that lives as long as the test: `tests/interop/java/Clients.java`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::oracle::Oracle;
 
@@ -14,9 +14,17 @@ pub struct JavaClients {
 }
 
 impl JavaClients {
-    /// Starts it.
+    /// Starts it with the clients that belong to the broker of the oracle.
     pub fn start(oracle: &Oracle) -> Self {
-        let mut java = oracle.java("Clients");
+        Self::start_as(oracle.java("Clients"))
+    }
+
+    /// Starts it with the newest clients, where they can be had.
+    pub fn start_newest(oracle: &Oracle) -> Option<Self> {
+        oracle.java_with_newest_clients("Clients").map(Self::start_as)
+    }
+
+    fn start_as(mut java: Command) -> Self {
         let mut child = java
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

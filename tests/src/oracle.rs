@@ -69,12 +69,23 @@ impl Oracle {
 
     /// The same with other options of the virtual machine, as `-Xmx1g`.
     pub fn java_with(&self, options: &[&str], class: &str) -> Command {
+        // The star is Java's, not a shell's.
+        Self::java_on(&format!("{}/*:{}", self.jars.display(), self.classes.display()), options, class)
+    }
+
+    /// The same with the clients of `newest-clients.xml` in place of those that belong to the broker.
+    pub fn java_with_newest_clients(&self, class: &str) -> Option<Command> {
+        let newest = resolve("newest-clients.xml", "newest-clients")?;
+        let classpath =
+            format!("{}/*:{}/*:{}", newest.display(), self.jars.display(), self.classes.display());
+        Some(Self::java_on(&classpath, &["-Xmx256m"], class))
+    }
+
+    fn java_on(classpath: &str, options: &[&str], class: &str) -> Command {
         let mut command = Command::new("java");
         command
             .args(options)
-            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp"])
-            // The star is Java's, not a shell's.
-            .arg(format!("{}/*:{}", self.jars.display(), self.classes.display()))
+            .args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp", classpath])
             .arg(format!("-Dlog4j2.configurationFile={}", sources().join("log4j2.properties").display()))
             .arg(class);
         command
@@ -112,10 +123,15 @@ fn sources() -> PathBuf {
 
 /// Kafka's jars: named by `KLAMM_KAFKA_JARS`, or resolved once by Maven into the build's cache.
 fn find_jars() -> Option<PathBuf> {
-    if let Some(named) = env::var_os("KLAMM_KAFKA_JARS") {
-        return Some(PathBuf::from(named));
+    match env::var_os("KLAMM_KAFKA_JARS") {
+        Some(named) => Some(PathBuf::from(named)),
+        None => resolve("pom.xml", &format!("kafka-{KAFKA_VERSION}")),
     }
-    let directory = cache_directory().join(format!("kafka-{KAFKA_VERSION}"));
+}
+
+/// The jars that a pom of `tests/interop` names, with all they need, in a directory of the build's cache.
+fn resolve(pom: &str, name: &str) -> Option<PathBuf> {
+    let directory = cache_directory().join(name);
     exclusively("jars", || {
         if directory.is_dir() {
             return Some(directory.clone());
@@ -124,12 +140,12 @@ fn find_jars() -> Option<PathBuf> {
             return None;
         }
         // Resolved beside its place and renamed: an interrupted download never looks complete.
-        let unfinished = directory.with_extension("unfinished");
+        let unfinished = cache_directory().join(format!("{name}.unfinished"));
         let mut maven = Command::new("mvn");
         maven
             .arg("-q")
             .arg("-f")
-            .arg(sources().join("pom.xml"))
+            .arg(sources().join(pom))
             .arg("dependency:copy-dependencies")
             .arg(format!("-DoutputDirectory={}", unfinished.display()));
         run(&mut maven, b"");

@@ -74,11 +74,15 @@ impl Properties {
         PathBuf::from(first)
     }
 
+    /// The text of the file.
+    pub fn lines(&self) -> String {
+        self.keys.iter().map(|(key, value)| format!("{key}={value}\n")).collect()
+    }
+
     /// Writes the file, beside the data directory, and returns its path.
     pub fn write(&self) -> PathBuf {
         let path = self.data().with_extension("properties");
-        let text: String = self.keys.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
-        fs::write(&path, text).expect("server.properties can be written");
+        fs::write(&path, self.lines()).expect("server.properties can be written");
         path
     }
 }

@@ -1,0 +1,161 @@
+//! One and the same data directory goes from broker to broker; at every stop clients find what was there, add to it,
+//! create a topic and change a configuration. No file in the directory is made or edited by anyone but the brokers.
+
+use std::collections::BTreeMap;
+
+use klamm_tests::broker::Running;
+use klamm_tests::java_clients::JavaClients;
+use klamm_tests::oracle::Oracle;
+use klamm_tests::properties::Properties;
+use klamm_tests::{broker, kafka};
+
+use crate::clients::CODECS;
+
+/// Who keeps the directory at a stop.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Host {
+    Kafka,
+    Klamm,
+}
+
+/// How a stop ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Departure {
+    Clean,
+    Killed,
+}
+
+impl Host {
+    pub(crate) fn start(self, oracle: &Oracle, properties: &Properties) -> Running {
+        match self {
+            Self::Kafka => kafka::start(oracle, properties),
+            Self::Klamm => broker::start(properties),
+        }
+    }
+}
+
+impl Departure {
+    pub(crate) fn leave(self, broker: Running) {
+        match self {
+            Self::Clean => broker.stop(),
+            Self::Killed => broker.kill(),
+        }
+    }
+}
+
+/// What the clients have been told is stored.
+#[derive(Default)]
+struct Told {
+    /// Topic to what was described when it was made; its records are in its last partition.
+    topics: BTreeMap<String, Topic>,
+    /// Values of committed transactions, in order.
+    committed: Vec<String>,
+}
+
+struct Topic {
+    description: String,
+    partitions: u32,
+    records: u32,
+    retention_ms: u32,
+}
+
+/// Stays at every host once.
+pub(crate) fn travel(oracle: &Oracle, properties: &Properties, hosts: &[Host], departure: Departure) {
+    let mut java = JavaClients::start(oracle);
+    let mut told = Told::default();
+    for (stop, &host) in hosts.iter().enumerate() {
+        println!("stop {stop}: {host:?}, leaving {departure:?}");
+        let broker = host.start(oracle, properties);
+        let mut clients = Clients { java: &mut java, bootstrap: broker.bootstrap() };
+        clients.find_everything(&told);
+        clients.add_records(&mut told, stop);
+        clients.create_topic(&mut told, stop);
+        clients.change_configurations(&mut told, stop);
+        clients.delete_a_topic(&mut told, stop);
+        if host == Host::Kafka {
+            clients.transact(&mut told, stop);
+        }
+        clients.find_everything(&told);
+        departure.leave(broker);
+    }
+}
+
+struct Clients<'a> {
+    java: &'a mut JavaClients,
+    bootstrap: &'a str,
+}
+
+impl Clients<'_> {
+    fn must(&mut self, command: &str, rest: &str) -> String {
+        self.java.must(&format!("{command} {} {rest}", self.bootstrap))
+    }
+
+    fn find_everything(&mut self, told: &Told) {
+        let topics = self.must("topics", "");
+        let found: Vec<&str> =
+            topics.split(',').filter(|name| !name.is_empty() && *name != "transacted").collect();
+        assert_eq!(found, told.topics.keys().collect::<Vec<_>>());
+        for (name, topic) in &told.topics {
+            let last = topic.partitions - 1;
+            assert_eq!(self.must("describe", name), topic.description, "{name}");
+            self.must("verify", &format!("{name} {last} {} committed", topic.records));
+            assert_eq!(
+                self.must("offsets", &format!("{name} {last}")),
+                format!("0 {}", topic.records),
+                "{name}"
+            );
+            let retention = self.must("configuration", &format!("{name} retention.ms"));
+            assert_eq!(retention, format!("{} DYNAMIC_TOPIC_CONFIG", topic.retention_ms), "{name}");
+        }
+        if !told.committed.is_empty() {
+            assert_eq!(self.must("read", "transacted 0 committed"), told.committed.join(","));
+        }
+    }
+
+    fn add_records(&mut self, told: &mut Told, stop: usize) {
+        for (name, topic) in &mut told.topics {
+            for (kind, shift) in [("idempotent", 0), ("plain", 2)] {
+                let codec = CODECS[(stop + shift) % CODECS.len()];
+                let last = topic.partitions - 1;
+                self.must("produce", &format!("{name} {last} {codec} {kind} {} 60", topic.records));
+                topic.records += 60;
+            }
+        }
+    }
+
+    fn create_topic(&mut self, told: &mut Told, stop: usize) {
+        for (name, partitions) in [(format!("stop-{stop}"), 2), (format!("brief-{stop}"), 1)] {
+            self.must(
+                "create",
+                &format!("{name} {partitions} retention.ms=1000000000,index.interval.bytes=300"),
+            );
+            let records = 70;
+            self.must("produce", &format!("{name} {} lz4 idempotent 0 {records}", partitions - 1));
+            let description = self.must("describe", &name);
+            told.topics.insert(name, Topic { description, partitions, records, retention_ms: 1_000_000_000 });
+        }
+    }
+
+    fn change_configurations(&mut self, told: &mut Told, stop: usize) {
+        for (name, topic) in &mut told.topics {
+            topic.retention_ms = 2_000_000_000 + u32::try_from(stop).expect("a few stops");
+            self.must("configure", &format!("{name} retention.ms {}", topic.retention_ms));
+        }
+    }
+
+    /// What the stop before made for this.
+    fn delete_a_topic(&mut self, told: &mut Told, stop: usize) {
+        let Some(before) = stop.checked_sub(1) else { return };
+        let name = format!("brief-{before}");
+        self.must("delete", &name);
+        told.topics.remove(&name).expect("the stop before made it");
+    }
+
+    fn transact(&mut self, told: &mut Told, stop: usize) {
+        if told.committed.is_empty() {
+            self.must("create", "transacted 1");
+        }
+        self.must("transact", &format!("transacted 0 at-{stop}"));
+        told.committed.extend((0..3).map(|n| format!("at-{stop}-committed-{n}")));
+    }
+}

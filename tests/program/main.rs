@@ -1,0 +1,8 @@
+//! The broker as a program, and what it promises to whoever starts it or sends it bytes. Files are named by promise.
+//!
+//! Needs nothing but the build: what only Kafka or a real client can judge is in `tests/interop`.
+
+mod frames;
+mod refusals;
+mod restart;
+mod start;
