@@ -1,29 +1,20 @@
-//! `.log` files and the metadata log's `.checkpoint` snapshots: a line per batch, and going on after damage.
+//! `.log` files and the metadata log's `.checkpoint` snapshots: a line per batch.
 
 use std::{ops::ControlFlow, path::Path};
 
-use log_engine::batch::{
-    BatchHeader, BatchView, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix, TimestampType, legacy::LegacyView,
-};
+use log_engine::batch::{BatchHeader, BatchView, HEADER_LEN, Prefix, TimestampType};
 
 use super::{
     DumpError, Session, base_offset, checkpoint,
     damage::Rule,
     decoder::MessageParser,
+    extent::{Extent, as_format_2, extent, header_rule, large_batch_checksum},
     json::Line,
-    records, refused,
-    segment::{READ_AHEAD, Segment},
+    refused,
+    resume::SEARCH_BYTES_MAX,
+    segment::Segment,
     text::push_int,
 };
-
-/// The smallest length that any batch can claim: that of an empty message of format 0.
-const LENGTH_MIN: i32 = 14;
-
-/// Batches up to this size are held in memory as they come; of larger ones the checksum is asked first, in pieces.
-const HELD_UNASKED: usize = 4 * 1024 * 1024;
-
-/// Bytes that are checksummed in search of the next whole batch, over one file.
-const SEARCH_BYTES_MAX: u64 = 1 << 30;
 
 /// What one file is dumped with.
 pub(super) struct LogDump<'f> {
@@ -36,13 +27,8 @@ pub(super) struct LogDump<'f> {
     pub(super) last_offset: i64,
     /// The lowest offset that the next batch may begin with.
     next_offset: i64,
-    search_budget: u64,
-}
-
-/// A batch as far as its first 17 bytes tell.
-struct Extent {
-    size: u64,
-    magic: i8,
+    /// What may still be checksummed in search of a batch.
+    pub(super) search_budget: u64,
 }
 
 impl Session<'_> {
@@ -191,88 +177,6 @@ impl Session<'_> {
         dump.next_offset = last.wrapping_add(1);
     }
 
-    /// A batch that is not what was written may also have lost its size: where nothing like a batch follows, the next
-    /// whole one is looked for.
-    fn after_doubtful_batch(
-        &mut self,
-        dump: &mut LogDump<'_>,
-        segment: &mut Segment,
-        position: u64,
-        next: u64,
-    ) -> Result<ControlFlow<(), u64>, DumpError> {
-        let is_end = next + Prefix::LEN as u64 >= segment.end();
-        let follows = !is_end
-            && extent(segment, next)
-                .map_err(refused(dump.file))?
-                .is_ok_and(|extent| (0..=2).contains(&extent.magic) && next + extent.size <= segment.end());
-        if is_end || follows {
-            return Ok(ControlFlow::Continue(next));
-        }
-        Ok(match self.next_valid_batch(dump, segment, position + 1)? {
-            Some(found) if found < next => {
-                self.damage(dump.file, position, Rule::Skipped(found - position, found));
-                ControlFlow::Continue(found)
-            }
-            _ => ControlFlow::Continue(next),
-        })
-    }
-
-    /// Tells what is wrong at `position` and looks for the next whole batch.
-    fn search(
-        &mut self,
-        dump: &mut LogDump<'_>,
-        segment: &mut Segment,
-        position: u64,
-        rule: Rule,
-    ) -> Result<ControlFlow<(), u64>, DumpError> {
-        if matches!(rule, Rule::BatchCutShort(_)) {
-            self.found_invalid_bytes(dump, segment, position);
-        }
-        let found = self.next_valid_batch(dump, segment, position + 1)?;
-        self.damage(dump.file, position, rule);
-        match found {
-            Some(found) => {
-                self.damage(dump.file, position, Rule::Skipped(found - position, found));
-                Ok(ControlFlow::Continue(found))
-            }
-            None => Ok(ControlFlow::Break(())),
-        }
-    }
-
-    /// The first position from `from` on where a batch of format 2 lies whole, with the right checksum.
-    fn next_valid_batch(
-        &mut self,
-        dump: &mut LogDump<'_>,
-        segment: &mut Segment,
-        mut from: u64,
-    ) -> Result<Option<u64>, DumpError> {
-        while from + HEADER_LEN as u64 <= segment.end() {
-            let end = segment.end();
-            let bytes = segment.bytes(from, READ_AHEAD / 2).map_err(refused(dump.file))?;
-            if bytes.len() < HEADER_LEN {
-                break;
-            }
-            let starts = bytes.len() - HEADER_LEN + 1;
-            let candidate =
-                (0..starts).find(|&start| looks_like_a_batch(&bytes[start..], end - from - start as u64));
-            let Some(start) = candidate else {
-                from += starts as u64;
-                continue;
-            };
-            let position = from + start as u64;
-            let checksum = Checksum::of(segment, position).map_err(refused(dump.file))?;
-            if checksum.is_valid() {
-                return Ok(Some(position));
-            }
-            dump.search_budget = dump.search_budget.saturating_sub(checksum.size);
-            if dump.search_budget == 0 {
-                break;
-            }
-            from = position + 1;
-        }
-        Ok(None)
-    }
-
     fn batch_line(&mut self, header: &BatchHeader<'_>, magic: i8, position: u64, is_valid: bool) {
         if self.options.is_json() {
             self.json_line("batch", |line| json_batch(line, header, magic, position, is_valid));
@@ -321,7 +225,7 @@ impl Session<'_> {
     }
 
     /// What Kafka says where it finds no further batch. Under `--max-bytes` it says nothing.
-    fn found_invalid_bytes(&mut self, dump: &LogDump<'_>, segment: &Segment, position: u64) {
+    pub(super) fn found_invalid_bytes(&mut self, dump: &LogDump<'_>, segment: &Segment, position: u64) {
         let is_unlimited = self.options.max_bytes().is_ok_and(|limit| limit == i32::MAX);
         if is_unlimited && !self.options.is_json() {
             let name = dump.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
@@ -333,150 +237,6 @@ impl Session<'_> {
                 .end_line();
         }
     }
-}
-
-/// What an index is compared with: where a batch ends, in offsets and in bytes.
-pub(super) struct BatchEnds {
-    pub(super) last_offset: i64,
-    pub(super) next: u64,
-}
-
-/// The ends of the batch at `position`, if there is one whole within `limit` bytes.
-pub(super) fn batch_ends(
-    segment: &mut Segment,
-    position: u64,
-    limit: i32,
-) -> std::io::Result<Option<BatchEnds>> {
-    let end = segment.end().min(position.saturating_add(u64::try_from(limit).unwrap_or(0)));
-    if position + Prefix::LEN as u64 >= end {
-        return Ok(None);
-    }
-    let Ok(extent) = extent(segment, position)? else { return Ok(None) };
-    let next = position + extent.size;
-    if next > end {
-        return Ok(None);
-    }
-    let bytes = segment.bytes(position, HEADER_LEN)?;
-    let last_offset = if (0..2).contains(&extent.magic) {
-        bytes.first_chunk().map(|offset| i64::from_be_bytes(*offset))
-    } else {
-        BatchHeader::read(bytes).ok().map(|header| header.last_offset().get())
-    };
-    Ok(last_offset.map(|last_offset| BatchEnds { last_offset, next }))
-}
-
-/// The largest timestamp of the records of the batch at `position`.
-pub(super) fn max_timestamp_at(segment: &mut Segment, position: u64) -> std::io::Result<Result<i64, Rule>> {
-    let extent = match extent(segment, position)? {
-        Ok(extent) => extent,
-        Err(rule) => return Ok(Err(rule)),
-    };
-    let bytes = segment.bytes(position, usize::try_from(extent.size).unwrap_or(usize::MAX))?;
-    Ok(if (0..2).contains(&extent.magic) {
-        LegacyView::read(bytes)
-            .map_err(Rule::Legacy)
-            .and_then(|message| records::legacy_max_timestamp(&message))
-    } else {
-        BatchView::read(bytes)
-            .map_err(|error| header_rule(&error, &extent))
-            .and_then(|batch| records::max_timestamp(&batch))
-    })
-}
-
-/// The first 17 bytes of what should be a batch.
-fn extent(segment: &mut Segment, position: u64) -> std::io::Result<Result<Extent, Rule>> {
-    let bytes = segment.bytes(position, Prefix::LEN)?;
-    let Some(prefix) = bytes.first_chunk::<{ Prefix::LEN }>() else {
-        return Ok(Err(Rule::BatchCutShort(bytes.len() as u64)));
-    };
-    let [.., a, b, c, d, _, _, _, _, magic] = *prefix;
-    let length = i32::from_be_bytes([a, b, c, d]);
-    if length < LENGTH_MIN {
-        return Ok(Err(Rule::BatchTooSmall(length)));
-    }
-    Ok(Ok(Extent { size: LOG_OVERHEAD as u64 + u64::from(length.unsigned_abs()), magic: magic as i8 }))
-}
-
-/// Kafka reads every format above 1 as format 2. The checksum does not cover the format, so a copy that says 2 reads and
-/// checks the same.
-fn as_format_2(bytes: &[u8], extent: &Extent) -> Option<Vec<u8>> {
-    if extent.magic <= 2 {
-        return None;
-    }
-    let size = usize::try_from(extent.size).unwrap_or(usize::MAX).min(bytes.len());
-    let mut copy = bytes[..size].to_vec();
-    *copy.get_mut(Prefix::LEN - 1)? = 2;
-    Some(copy)
-}
-
-fn header_rule(error: &HeaderError, extent: &Extent) -> Rule {
-    match error {
-        HeaderError::Magic { magic, .. } => Rule::UnknownMagic(*magic),
-        HeaderError::Length { .. } | HeaderError::Incomplete { .. } => {
-            Rule::HeaderCutShort(extent.size, extent.magic)
-        }
-    }
-}
-
-/// Whether a header stands here that is worth a checksum; `left` is what remains of the file.
-fn looks_like_a_batch(bytes: &[u8], left: u64) -> bool {
-    // Asked first and alone, as it sorts out nearly every position.
-    if bytes.get(Prefix::LEN - 1) != Some(&2) {
-        return false;
-    }
-    BatchHeader::read(bytes).is_ok_and(|header| {
-        header.size_in_bytes() as u64 <= left
-            && header.base_offset().get() >= 0
-            && header.last_offset_delta() >= 0
-            && header.record_count() >= 0
-            && header.leader_epoch().get() >= -1
-            && header.compression().is_ok()
-    })
-}
-
-/// The checksum that a batch carries and that of its bytes.
-#[derive(Clone, Copy)]
-struct Checksum {
-    size: u64,
-    stored: u32,
-    computed: u32,
-}
-
-impl Checksum {
-    /// Reads the batch in pieces, so that its size costs no memory.
-    fn of(segment: &mut Segment, position: u64) -> std::io::Result<Self> {
-        const COVERED_FROM: u64 = 21;
-        let bytes = segment.bytes(position, HEADER_LEN)?;
-        let Ok(header) = BatchHeader::read(bytes) else {
-            return Ok(Self { size: 0, stored: 0, computed: u32::MAX });
-        };
-        let (size, stored) = (header.size_in_bytes() as u64, header.crc());
-        let mut computed = 0;
-        let mut at = COVERED_FROM;
-        while at < size {
-            let wanted = usize::try_from(size - at).unwrap_or(usize::MAX).min(READ_AHEAD);
-            let bytes = segment.bytes(position + at, wanted)?;
-            let piece = &bytes[..bytes.len().min(wanted)];
-            if piece.is_empty() {
-                break;
-            }
-            computed = crc32c::crc32c_append(computed, piece);
-            at += piece.len() as u64;
-        }
-        Ok(Self { size, stored, computed })
-    }
-
-    fn is_valid(self) -> bool {
-        self.stored == self.computed
-    }
-}
-
-fn large_batch_checksum(
-    segment: &mut Segment,
-    position: u64,
-    size: u64,
-) -> std::io::Result<Option<Checksum>> {
-    if size <= HELD_UNASKED as u64 { Ok(None) } else { Checksum::of(segment, position).map(Some) }
 }
 
 pub(super) fn timestamp_type_name(timestamp_type: TimestampType) -> &'static str {

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::{
     DumpError, Session, base_offset,
     damage::Rule,
+    extent::{BatchEnds, batch_ends},
     index_file::IndexFile,
-    log::{BatchEnds, batch_ends},
     refused,
     segment::Segment,
 };

@@ -9,8 +9,8 @@ use std::path::Path;
 use super::{
     DumpError, Session, base_offset,
     damage::Rule,
+    extent::{batch_ends, max_timestamp_at},
     index_file::IndexFile,
-    log::{batch_ends, max_timestamp_at},
     offset_index::{OffsetIndex, sibling},
     refused,
     segment::Segment,
