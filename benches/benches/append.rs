@@ -1,298 +1,151 @@
-//! What an append costs in the committer: bytes to disk, without validation, offsets or indexes.
+//! What an append costs through the whole engine: checking, stamping, producer state, file, index, ticket.
 //!
-//! Groups: `bare` is a pwrite (and fdatasync) in a loop, the limit; `os` and `sync` go through the committer, by
-//! backend, number of partitions and size. `sync` keeps 64 appends outstanding, as 64 producers that each wait
-//! for their last one would. Behind each group stand ring enters, entries per enter and appends per fdatasync.
+//! One batch of one record per append, by flush policy, backend, number of partitions and record size. Under `os` one
+//! thread waits for each append; under `sync` it keeps 64 outstanding, as 64 producers would that each wait for their
+//! last one. Behind each benchmark stand ring enters, entries per enter and appends per fdatasync. The limit, a bare
+//! write in a loop, is in `commit`.
 
-use std::fs::File;
-use std::hint::black_box;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::thread::{self, Thread};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use log_engine::commit::{
-    Chain, CommitError, CommitLimits, CommitRequest, CommitTarget, Committer, Durability,
+use log_engine::batch::{BatchBuilder, Compression, NewRecord};
+use log_engine::io::BackendChoice;
+use log_engine::log_dir::{self, MetaProperties};
+use log_engine::{
+    AppendRequest, AppendTicket, DiskChoice, Engine, EngineConfig, FlushPolicy, LeaderEpoch, Log, LogConfig,
+    TopicId, TopicPartition,
 };
-use log_engine::io::{BackendChoice, Disk, FileHandle, NativeDisk, OpenMode};
 
-const OUTSTANDING: u64 = 64;
-/// A partition's file is cut to nothing and starts over at this length, so that the bench fits on a small disk and
-/// yet every append makes its file longer, as a log's do.
-const FILE_LEN_MAX: u64 = 64 << 20;
+const OUTSTANDING: usize = 64;
 const SIZES: [(&str, usize); 4] = [("100B", 100), ("1KiB", 1 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)];
-const PARTITIONS: [usize; 3] = [1, 100, 1000];
-
-/// Counts what ended, and wakes the thread that brings appends.
-#[derive(Debug)]
-struct Partition {
-    chain: Chain,
-    file: FileHandle,
-    done: Arc<Done>,
-}
-
-#[derive(Debug)]
-struct Done {
-    count: AtomicU64,
-    producer: Thread,
-}
-
-impl CommitTarget for Partition {
-    fn chain(&self) -> &Chain {
-        &self.chain
-    }
-
-    fn committed(&self, _reservation: u64, result: Result<(), CommitError>) {
-        result.expect("the disk of a benchmark works");
-        self.done.count.fetch_add(1, Ordering::Release);
-        if thread::current().id() != self.done.producer.id() {
-            self.done.producer.unpark();
-        }
-    }
-}
+const PARTITIONS: [i32; 3] = [1, 100, 1000];
+const POLICIES: [(&str, FlushPolicy); 2] = [("os", FlushPolicy::Os), ("sync", FlushPolicy::Sync)];
+const BACKENDS: [(&str, BackendChoice); 2] =
+    [("uring", BackendChoice::Uring), ("threads", BackendChoice::Threads)];
 
 struct Rig {
-    committer: Committer,
-    partitions: Vec<Arc<Partition>>,
-    done: Arc<Done>,
-    ends: Vec<u64>,
+    engine: Engine,
+    logs: Vec<Arc<Log>>,
+    batch: Vec<u8>,
+    policy: FlushPolicy,
     turn: usize,
     _dir: tempfile::TempDir,
 }
 
 impl Rig {
-    fn new(choice: BackendChoice, partitions: usize) -> Self {
-        let dir = tempfile::tempdir_in(directory()).expect("a directory");
-        let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(choice));
-        let committer = Committer::start(&disk, dir.path(), CommitLimits::default()).expect("a committer");
-        let done = Arc::new(Done { count: AtomicU64::new(0), producer: thread::current() });
-        let partition = |index: usize| {
-            let file = disk.open(&dir.path().join(index.to_string()), OpenMode::CreateNew).expect("a file");
-            Arc::new(Partition { chain: Chain::new(), file, done: Arc::clone(&done) })
+    fn new(choice: BackendChoice, policy: FlushPolicy, partitions: i32, record_len: usize) -> Self {
+        let parent = std::env::var_os("KLAMM_BENCH_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+        let dir = tempfile::tempdir_in(parent).expect("a directory");
+        let data = dir.path().join("data");
+        let config =
+            EngineConfig { disk: DiskChoice::Native(choice), ..EngineConfig::new([data.clone()], 1) };
+        let meta = MetaProperties { cluster_id: "bench".into(), node_id: 1, directory_id: None };
+        let now = config.clock.now();
+        log_dir::format(&config.open_disk(), &data, &meta, now).expect("a formatted directory");
+        let engine = Engine::open(config).expect("an engine");
+        let log_config = LogConfig {
+            max_message_bytes: 4 << 20,
+            klamm_flush_policy: Some(policy),
+            ..LogConfig::default()
         };
-        let partitions: Vec<_> = (0..partitions).map(partition).collect();
-        let ends = vec![0; partitions.len()];
-        Self { committer, partitions, done, ends, turn: 0, _dir: dir }
+        let create = |partition| {
+            let name = TopicPartition::new("bench", partition);
+            engine.create_log(&name, TopicId::new([7; 16]), log_config.clone(), None).expect("a log")
+        };
+        let logs = (0..partitions).map(create).collect();
+        let mut builder = BatchBuilder::new(Compression::None);
+        let value = vec![7; record_len];
+        builder
+            .append(&NewRecord { timestamp: now, value: Some(&value), ..NewRecord::default() })
+            .expect("the record fits");
+        let batch = builder.finish().expect("there is a record");
+        Self { engine, logs, batch, policy, turn: 0, _dir: dir }
     }
 
-    fn append(&mut self, bytes: &Bytes, durability: Durability) {
-        self.turn = (self.turn + 1) % self.partitions.len();
-        let partition = &self.partitions[self.turn];
-        let end = &mut self.ends[self.turn];
-        if *end + bytes.len() as u64 > FILE_LEN_MAX {
-            partition.file.set_len(0).expect("the disk works");
-            *end = 0;
-        }
-        self.committer.enqueue(CommitRequest {
-            file: Arc::clone(&partition.file),
-            position: *end,
-            bytes: bytes.clone(),
-            durability,
-            target: Arc::clone(partition) as Arc<dyn CommitTarget>,
-            reservation: 0,
-        });
-        *end += bytes.len() as u64;
+    fn append(&mut self) -> AppendTicket {
+        self.turn = (self.turn + 1) % self.logs.len();
+        let records = BytesMut::from(&self.batch[..]);
+        let request = AppendRequest::from_client(records, LeaderEpoch::new(0));
+        self.logs[self.turn].append(request).expect("the batch is valid")
     }
 
-    fn run(&mut self, appends: u64, bytes: &Bytes, durability: Durability) -> Duration {
+    fn run(&mut self, appends: u64) -> Duration {
         let start = Instant::now();
-        let before = self.done.count.load(Ordering::Acquire);
-        let mut sent = 0;
-        loop {
-            let done = self.done.count.load(Ordering::Acquire) - before;
-            if done == appends {
-                return start.elapsed();
+        match self.policy {
+            FlushPolicy::Os => (0..appends).for_each(|_| {
+                self.append().wait().expect("the disk of a benchmark works");
+            }),
+            FlushPolicy::Sync => self.run_outstanding(appends),
+        }
+        start.elapsed()
+    }
+
+    fn run_outstanding(&mut self, appends: u64) {
+        let mut outstanding = VecDeque::with_capacity(OUTSTANDING);
+        let mut left = appends;
+        while left > 0 || !outstanding.is_empty() {
+            while left > 0 && outstanding.len() < OUTSTANDING {
+                outstanding.push_back(self.append());
+                left -= 1;
             }
-            let window = if durability == Durability::Os { 1 } else { OUTSTANDING };
-            let room = (appends - sent).min(window - (sent - done));
-            for _ in 0..room {
-                self.append(bytes, durability);
+            if let Some(oldest) = outstanding.pop_front() {
+                oldest.wait().expect("the disk of a benchmark works");
             }
-            sent += room;
-            if room > 0 {
-                self.committer.drive();
-            } else {
-                thread::park();
+            while let Some(ticket) = outstanding.pop_front() {
+                match ticket.try_take() {
+                    Ok(result) => drop(result.expect("the disk of a benchmark works")),
+                    Err(pending) => {
+                        outstanding.push_front(pending);
+                        break;
+                    }
+                }
             }
         }
     }
 
-    fn report(&self, name: &str) {
-        let counts = self.committer.counts();
+    fn report(&self, title: &str) {
+        let counts = self.engine.counts().commits;
         let per = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
-        let queue = counts.queue;
         println!(
-            "    {name}: {} appends in {} groups ({} inline), {} writes, {} fdatasyncs, appends per fdatasync {:.1}, \
-             ring enters {}, entries per enter {:.1}",
+            "    {title}: {} appends in {} groups ({} inline), ring enters {}, entries per enter {:.1}, \
+             fdatasyncs {}, appends per fdatasync {:.1}",
             counts.appends,
             counts.groups,
             counts.inline_appends,
-            queue.writes,
-            queue.syncs,
-            per(counts.appends, queue.syncs),
-            queue.ring_enters,
-            per(queue.ring_entries, queue.ring_enters)
+            counts.queue.ring_enters,
+            per(counts.queue.ring_entries, counts.queue.ring_enters),
+            counts.queue.syncs,
+            per(counts.appends, counts.queue.syncs),
         );
     }
 }
 
-/// Where to measure: a directory on a real disk, since the temporary one may be memory.
-fn directory() -> std::path::PathBuf {
-    std::env::var_os("KLAMM_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into)
-}
-
-fn backends() -> [(&'static str, BackendChoice); 2] {
-    [("uring", BackendChoice::Uring), ("threads", BackendChoice::Threads)]
-}
-
-fn bare(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("bare");
-    for (name, size) in SIZES {
-        let bytes = vec![7; size];
-        group.throughput(Throughput::Bytes(size as u64));
-        for (policy, sync) in [("os", false), ("sync", true)] {
-            group.bench_function(BenchmarkId::new(policy, name), |bencher| {
-                let (_dir, file) = bare_file(&directory());
-                let mut end = 0;
-                bencher.iter(|| {
-                    if end + size as u64 > FILE_LEN_MAX {
-                        file.set_len(0).expect("the disk works");
-                        end = 0;
-                    }
-                    file.write_all_at(black_box(&bytes), end).expect("the disk works");
-                    end += size as u64;
-                    if sync {
-                        file.sync_data().expect("the disk works");
-                    }
-                });
-            });
-        }
-    }
-}
-
-fn bare_file(parent: &Path) -> (tempfile::TempDir, File) {
-    let dir = tempfile::tempdir_in(parent).expect("a directory");
-    let file = File::create_new(dir.path().join("bare")).expect("a file");
-    (dir, file)
-}
-
-fn committer(criterion: &mut Criterion) {
-    for (policy, durability) in [("os", Durability::Os), ("sync", Durability::Sync)] {
-        let mut group = criterion.benchmark_group(policy);
-        for (backend, choice) in backends() {
+fn append(criterion: &mut Criterion) {
+    for (policy_name, policy) in POLICIES {
+        let mut group = criterion.benchmark_group(policy_name);
+        for (backend, choice) in BACKENDS {
             for partitions in PARTITIONS {
-                for (name, size) in SIZES {
-                    let bytes = Bytes::from(vec![7; size]);
+                for (size, len) in SIZES {
                     let mut rig = None;
-                    group.throughput(Throughput::Bytes(size as u64));
-                    let id = BenchmarkId::new(format!("{backend}/{partitions}p"), name);
-                    let title = format!("{policy} {backend} {partitions} partitions {name}");
-                    group.bench_function(id, |bencher| {
-                        let rig = rig.get_or_insert_with(|| Rig::new(choice, partitions));
-                        bencher.iter_custom(|appends| rig.run(appends, &bytes, durability));
-                    });
+                    group.throughput(Throughput::Bytes(len as u64));
+                    group.bench_function(
+                        BenchmarkId::new(format!("{backend}/{partitions}p"), size),
+                        |bencher| {
+                            let rig = rig.get_or_insert_with(|| Rig::new(choice, policy, partitions, len));
+                            bencher.iter_custom(|appends| rig.run(appends));
+                        },
+                    );
                     if let Some(rig) = rig {
-                        rig.report(&title);
+                        rig.report(&format!("{policy_name} {backend} {partitions} partitions {size}"));
                     }
                 }
             }
         }
     }
-}
-
-/// 64 threads that each wait for their append before they bring the next one.
-fn waiting_threads(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("sync-64-threads");
-    for (backend, choice) in backends() {
-        let mut last = None;
-        group.bench_function(BenchmarkId::new(backend, "1KiB"), |bencher| {
-            bencher.iter_custom(|appends| {
-                let (elapsed, line) = run_waiting_threads(choice, appends);
-                last = Some(line);
-                elapsed
-            });
-        });
-        if let Some(line) = last {
-            println!("    sync {backend} 64 threads 1KiB: {line}");
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Waiter {
-    chain: Chain,
-    told: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl CommitTarget for Waiter {
-    fn chain(&self) -> &Chain {
-        &self.chain
-    }
-
-    fn committed(&self, _reservation: u64, result: Result<(), CommitError>) {
-        result.expect("the disk of a benchmark works");
-        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-}
-
-impl Waiter {
-    fn wait(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*told {
-            told = self.changed.wait(told).unwrap_or_else(PoisonError::into_inner);
-        }
-        *told = false;
-    }
-}
-
-fn run_waiting_threads(choice: BackendChoice, appends: u64) -> (Duration, String) {
-    let dir = tempfile::tempdir_in(directory()).expect("a directory");
-    let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(choice));
-    let committer = Committer::start(&disk, dir.path(), CommitLimits::default()).expect("a committer");
-    let file = disk.open(&dir.path().join("0"), OpenMode::CreateNew).expect("a file");
-    let bytes = Bytes::from(vec![7; 1 << 10]);
-    let next = AtomicU64::new(0);
-    let start = Instant::now();
-    thread::scope(|scope| {
-        for _ in 0..OUTSTANDING {
-            scope.spawn(|| {
-                let waiter = Arc::new(Waiter {
-                    chain: Chain::new(),
-                    told: Mutex::new(false),
-                    changed: Condvar::new(),
-                });
-                loop {
-                    let turn = next.fetch_add(1, Ordering::Relaxed);
-                    if turn >= appends {
-                        return;
-                    }
-                    committer.commit(CommitRequest {
-                        file: Arc::clone(&file),
-                        position: turn << 10,
-                        bytes: bytes.clone(),
-                        durability: Durability::Sync,
-                        target: Arc::clone(&waiter) as Arc<dyn CommitTarget>,
-                        reservation: turn,
-                    });
-                    waiter.wait();
-                }
-            });
-        }
-    });
-    let counts = committer.counts();
-    let line = format!(
-        "{} appends, {} fdatasyncs, appends per fdatasync {:.1}",
-        counts.appends,
-        counts.queue.syncs,
-        counts.appends as f64 / counts.queue.syncs.max(1) as f64
-    );
-    (start.elapsed(), line)
 }
 
 fn quick() -> Criterion {
@@ -303,5 +156,5 @@ fn quick() -> Criterion {
         .configure_from_args()
 }
 
-criterion_group! { name = benches; config = quick(); targets = bare, committer, waiting_threads }
+criterion_group! { name = benches; config = quick(); targets = append }
 criterion_main!(benches);
