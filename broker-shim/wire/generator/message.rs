@@ -45,7 +45,7 @@ fn struct_docs(message: &Message, found: &Struct) -> String {
         let versions = versions_text(message.versions, Versions { first: 0, last: i16::MAX });
         format!("/// Kafka's `{}`, {versions}.\n", found.name)
     } else {
-        format!("/// Kafka's `{}` in [`{}`](super::{1}).\n", found.name, message.name)
+        format!("/// Kafka's `{}` in [`{}`].\n", found.name, message.name)
     }
 }
 

@@ -190,7 +190,7 @@ fn read_number<N: std::str::FromStr>(line: &Line<'_>, text: &str) -> Result<N, N
     text.parse().map_err(|_| line.error(format!("{text} is no number")))
 }
 
-/// Every struct that a field names is defined in the message, and elements of arrays take at least a byte.
+/// Every struct that a field names is defined in the message.
 fn check_structs(head: &Line<'_>, message: &Message) -> Result<(), NotationError> {
     let fields = message.structs.iter().flat_map(|found| &found.fields);
     for name in fields.filter_map(|field| struct_name(&field.kind)) {
