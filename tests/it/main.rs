@@ -7,5 +7,6 @@ mod fetch;
 mod in_process;
 mod list_offsets;
 mod produce;
+mod refusals;
 mod start;
 mod topics;

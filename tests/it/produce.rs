@@ -162,7 +162,7 @@ fn refused_records_are_named_one_by_one() {
         message.as_deref(),
         Some("One or more records have been rejected due to 2 record errors in total")
     );
-    let text = "Compacted topic cannot accept message without key in topic partition compacted-0.";
+    let text = "Compacted topic cannot accept message without key in topic partition compacted-0";
     assert_eq!(problems, [(1, text.to_owned()), (3, text.to_owned())]);
 }
 

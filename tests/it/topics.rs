@@ -21,7 +21,7 @@ fn try_delete(client: &mut Client, topic: &str) -> ErrorCode {
 }
 
 fn grow(client: &mut Client, topic: &str, count: i32) -> ErrorCode {
-    let topic = CreatePartitionsTopic { name: topic.into(), count, ..Default::default() };
+    let topic = CreatePartitionsTopic { name: topic.into(), count, assignments: None, ..Default::default() };
     let request = CreatePartitionsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
     client.call(&request, 3, |response| code(response.results[0].error_code)).expect("an answer")
 }

@@ -104,6 +104,7 @@ fn succeeded<'r>(
         num_partitions: created.num_partitions,
         replication_factor: created.replication_factor,
         configs: Some(configs),
+        error_message: None,
         ..CreatableTopicResult::default()
     }
 }

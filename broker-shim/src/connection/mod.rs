@@ -329,14 +329,26 @@ impl<S: Service> Connection<S> {
     ) -> Result<Event, End> {
         let reading = self.may_dispatch();
         let answering = !self.waiting.is_empty();
+        let between_frames = !self.buffer.is_inside_frame();
         let front = self.waiting.front_mut();
         let room = self.buffer.room()?;
+        let stream = &mut self.stream;
+        let arrival = async {
+            if reading {
+                return stream.read_buf(room).await;
+            }
+            // Nobody is left to answer: what waits for more records need not wait any longer.
+            if between_frames && matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
+                return Ok(0);
+            }
+            std::future::pending().await
+        };
         Ok(tokio::select! {
             biased;
             outcome = async { front.expect("the branch is off while nothing waits").outcome.as_mut().await }, if answering => {
                 Event::Answered(outcome)
             }
-            received = self.stream.read_buf(room), if reading => Event::Received(received?),
+            received = arrival => Event::Received(received?),
             _ = stop.changed() => Event::Stopping,
             () = timer => Event::TimeUp,
         })
