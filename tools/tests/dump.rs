@@ -166,6 +166,14 @@ fn a_damaged_file_is_shown_as_kafka_shows_it_up_to_where_kafka_stops_and_the_run
     let mut wounds_seen = 0;
     for run in expected_runs().iter().filter(|run| run.arguments.contains("damaged/")) {
         let ours = dump_in(&corpus(), &run.arguments.split(' ').collect::<Vec<_>>());
+        // Kafka's tool cuts an index to whole entries when it closes it. The dump before this one did, so that the check
+        // found nothing amiss; we leave files as they are.
+        if run.arguments.contains("--index-sanity-check")
+            && run.arguments.ends_with("index-length-0/00000000000000000000.index")
+        {
+            assert_eq!(ours.status.code(), Some(1), "{}", run.name);
+            continue;
+        }
         let begins_as_expected = ours.stdout.starts_with(&run.stdout);
         assert!(begins_as_expected, "{}: {}", run.name, String::from_utf8_lossy(&ours.stdout));
         let is_wounded = WOUNDS.iter().any(|(directory, suffix)| {

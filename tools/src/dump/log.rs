@@ -192,7 +192,7 @@ impl Session<'_> {
             .str(" baseSequence: ")
             .int(header.base_sequence().get())
             .str(" lastSequence: ")
-            .int(header.last_sequence().get())
+            .int(last_sequence(header))
             .str(" producerId: ")
             .int(header.producer_id().get())
             .str(" producerEpoch: ")
@@ -239,6 +239,19 @@ impl Session<'_> {
     }
 }
 
+/// As Kafka's `DefaultRecordBatch` counts, also from a base sequence below zero, which only damage leaves.
+fn last_sequence(header: &BatchHeader<'_>) -> i32 {
+    let (base, delta) = (header.base_sequence().get(), header.last_offset_delta());
+    let room = i32::MAX.wrapping_sub(delta);
+    if base == -1 {
+        -1
+    } else if base > room {
+        delta.wrapping_sub(i32::MAX.wrapping_sub(base)).wrapping_sub(1)
+    } else {
+        base.wrapping_add(delta)
+    }
+}
+
 pub(super) fn timestamp_type_name(timestamp_type: TimestampType) -> &'static str {
     match timestamp_type {
         TimestampType::CreateTime => "CreateTime",
@@ -269,7 +282,7 @@ fn json_batch<'o>(
         .int("lastOffset", header.last_offset().get())
         .int("count", header.record_count())
         .int("baseSequence", header.base_sequence().get())
-        .int("lastSequence", header.last_sequence().get())
+        .int("lastSequence", last_sequence(header))
         .int("producerId", header.producer_id().get())
         .int("producerEpoch", header.producer_epoch().get())
         .int("partitionLeaderEpoch", header.leader_epoch().get())
