@@ -1,7 +1,7 @@
 //! klamm: a thin Kafka broker in front of `log-engine`.
 //!
 //! [`Broker::start`](start) opens the data directories, leads what lies there and serves clients; what is stored, and how,
-//! is the engine's affair. The whole surface is [`config::Config`], [`start`] and [`Running`].
+//! is the engine's affair. The whole surface is [`config::Config`], [`start`], [`start_on`] and [`Running`].
 
 #![forbid(unsafe_code)]
 
@@ -21,4 +21,4 @@ mod start;
 mod wait;
 
 pub use server::BindError;
-pub use start::{Running, StartError, start};
+pub use start::{Running, StartError, start, start_on};

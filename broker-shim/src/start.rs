@@ -51,6 +51,12 @@ pub struct Running {
 
 /// Starts a broker: when this returns, clients are served.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    let disk = Arc::new(NativeDisk::new(backend(&config)));
+    start_on(config, disk).await
+}
+
+/// As [`start`], on another disk than the machine's: one that fails on command, for instance.
+pub async fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Running, StartError> {
     // First, so that a port in use costs nothing and touches nothing.
     let bound = bind_all(&config)?;
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.name.to_string(), bound.address)).collect();
@@ -58,7 +64,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let config = Arc::new(config);
     let broker = {
         let config = Arc::clone(&config);
-        Arc::new(spawn_blocking(move || open(config, advertised)).await??)
+        Arc::new(spawn_blocking(move || open(config, disk, advertised)).await??)
     };
     let server = Server::serve(bound, &broker, &config.connections);
     Ok(Running { addresses, server, broker })
@@ -115,8 +121,7 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<Endpoint> {
 }
 
 /// Everything that waits for the disk.
-fn open(config: Arc<Config>, advertised: Vec<Endpoint>) -> Result<Broker, StartError> {
-    let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(backend(&config)));
+fn open(config: Arc<Config>, disk: Arc<dyn Disk>, advertised: Vec<Endpoint>) -> Result<Broker, StartError> {
     let directories = directories(&config);
     let formatted = format(&disk, &format_request(&config, &directories), SystemClock.now())?;
     let engine = Arc::new(Engine::open(engine_config(&config, &disk, directories, &formatted))?);

@@ -8,6 +8,7 @@
 //! `KLAMM_KILL_CYCLES` sets the number of cycles (100), `KLAMM_SEED` the seed.
 
 mod ledger;
+mod planted;
 mod producer;
 mod verify;
 

@@ -52,6 +52,11 @@ impl Running {
 pub fn start(properties: &Properties) -> Running {
     let mut command = Command::new(binaries::klamm());
     command.arg("--config").arg(properties.write());
+    start_command(command, properties)
+}
+
+/// Starts another program that is a broker with this configuration, and waits until it accepts a connection.
+pub fn start_command(command: Command, properties: &Properties) -> Running {
     let output = properties.data().with_extension("klamm.out");
     let mut process = Process::spawn(command, "klamm", &output);
     let bootstrap = properties.bootstrap();
