@@ -447,6 +447,9 @@ fn open_log(
         _ => None,
     };
     let known = |offsets: &OffsetsByPartition| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
+    // The marker speaks of the broker's logs. Kafka's controller goes on writing its log after the broker has left the
+    // marker, so that log is checked at every start, as Kafka's KafkaRaftLog does.
+    let clean = clean && &*partition.topic != CLUSTER_METADATA_TOPIC;
     let seed = LogSeed {
         home: Arc::clone(home),
         path: LogPath::new(path.clone()),

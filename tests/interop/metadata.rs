@@ -55,6 +55,16 @@ impl Travelling {
         Self { properties, directories, ports, _root: root }
     }
 
+    /// `controller.quorum.voters` instead of `controller.quorum.bootstrap.servers`.
+    fn with_voters_in_configuration_unless(mut self, in_the_log: bool) -> Self {
+        if !in_the_log {
+            let voters = format!("1@127.0.0.1:{}", self.ports[1]);
+            self.properties = self.properties.with("controller.quorum.voters", voters);
+            self.properties = self.properties.without("controller.quorum.bootstrap.servers");
+        }
+        self
+    }
+
     fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
     }
@@ -243,35 +253,21 @@ fn journey(oracle: &Oracle, ours: Stop, theirs: Stop) {
 #[test]
 fn a_directory_that_kafka_formatted_is_taken_over() {
     let Some(oracle) = oracle::required() else { return };
-    for standalone in [true, false] {
-        let mut place = Travelling::new();
-        if standalone {
-            kafka::format(oracle, &place.properties, CLUSTER_ID);
-        } else {
-            // The voters stand in the configuration, as before KIP-853; and without eligible leader replicas.
-            let voters = format!("1@127.0.0.1:{}", place.ports[1]);
-            place.properties = place
-                .properties
-                .with("controller.quorum.voters", voters)
-                .without("controller.quorum.bootstrap.servers");
-            let mut tool: Command = oracle.java("kafka.tools.StorageTool");
-            tool.args([
-                "format",
-                "--cluster-id",
-                CLUSTER_ID,
-                "--feature",
-                "eligible.leader.replicas.version=0",
-            ]);
-            run(tool.arg("--config").arg(place.properties.write()), b"");
-        }
+    // The voters in the log; in the configuration, as before KIP-853; and as a cluster that once was a Kafka 3.6.
+    let without_elr = ["--feature", "eligible.leader.replicas.version=0"];
+    for options in [&["--standalone"][..], &without_elr, &["--release-version", "3.6"]] {
+        let place = Travelling::new().with_voters_in_configuration_unless(options[0] == "--standalone");
+        let mut tool: Command = oracle.java("kafka.tools.StorageTool");
+        tool.args(["format", "--cluster-id", CLUSTER_ID]).args(options);
+        run(tool.arg("--config").arg(place.properties.write()), b"");
         let mut java = JavaClients::start(oracle);
         place.in_klamm(Stop::Kill, |klamm| klamm.create("from-klamm", 2));
         place.in_kafka(oracle, Stop::Clean, |bootstrap| {
-            assert_eq!(topics(&mut java, bootstrap), ["from-klamm"]);
+            assert_eq!(topics(&mut java, bootstrap), ["from-klamm"], "{options:?}");
             produce(&mut java, bootstrap, "from-klamm", 1);
             java.must(&format!("create {bootstrap} from-kafka 1"));
         });
-        place.in_klamm(Stop::Clean, |klamm| assert_eq!(klamm.image().topic_count(), 2));
+        place.in_klamm(Stop::Clean, |klamm| assert_eq!(klamm.image().topic_count(), 2, "{options:?}"));
     }
 }
 

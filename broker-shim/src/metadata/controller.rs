@@ -26,7 +26,7 @@ use super::{
     ops::{ConfigRules, TopicDefaults},
     quorum_state::{QuorumState, QuorumStateError},
     raft::{self, ControlRecord, EncodeBatchError, Quorum},
-    record::MetadataRecord,
+    record::{Endpoint, MetadataRecord},
     record_log::{LogFailure, PendingAppend, RecordLog},
     snapshot::SnapshotId,
     snapshot_writer::{SnapshotPolicy, SnapshotWriter},
@@ -223,7 +223,7 @@ pub(super) fn start(
         clock: Arc::clone(&config.clock),
         listener: config.listener.clone(),
     };
-    leader.begin(first)?;
+    leader.begin(first, &config.identity.controller_endpoints)?;
     leader.activate(&config, loaded.open_transaction)?;
     leader.bring_up_broker(&config)?;
 
@@ -276,12 +276,13 @@ struct Appended {
 }
 
 impl Leader {
-    /// The control batch that begins the epoch. The first one of a log also carries the voters into it.
-    fn begin(&mut self, first: bool) -> Result<(), StartError> {
+    /// The control batch that begins the epoch. The first one of a log, and one of a controller that listens elsewhere
+    /// than before, also carries the voters.
+    fn begin(&mut self, first: bool, endpoints: &[Endpoint]) -> Result<(), StartError> {
         self.log.begin_epoch(self.epoch)?;
         let node_id = self.rules.node_id;
         let mut records = vec![ControlRecord::LeaderChange { leader_id: node_id, voters: vec![node_id] }];
-        if first {
+        if self.quorum.listen_at(endpoints) || first {
             records.extend(self.quorum.records());
         }
         let (base, now) = (self.log.end_offset(), self.clock.now());

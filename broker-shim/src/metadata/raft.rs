@@ -17,7 +17,7 @@ use wire::{
     },
 };
 
-use super::ids::DirectoryId;
+use super::{ids::DirectoryId, record::Endpoint};
 
 /// The one version that each control record has so far.
 const RECORD_VERSION: i16 = 0;
@@ -68,6 +68,17 @@ impl Quorum {
             ControlRecord::Voters(voters) => self.voters.clone_from(voters),
             _ => {}
         }
+    }
+
+    /// Gives the only voter these endpoints; whether that changes anything. No endpoints change nothing.
+    pub(super) fn listen_at(&mut self, endpoints: &[Endpoint]) -> bool {
+        let [voter] = &mut *self.voters else { return false };
+        let wanted: Vec<_> = endpoints.iter().map(|e| (e.name.clone(), e.host.clone(), e.port)).collect();
+        let changes = !wanted.is_empty() && voter.endpoints != wanted;
+        if changes {
+            voter.endpoints = wanted;
+        }
+        changes
     }
 
     /// The records that carry it into a snapshot, or into the log at the first leadership.

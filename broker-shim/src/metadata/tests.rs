@@ -4,9 +4,10 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use log_engine::{
+    batch::{BatchBuilder, Compression, NewRecord},
     clock::{Clock, ManualClock},
     io::{BackendChoice, Disk, NativeDisk},
-    types::{Offset, TimestampMs, TopicId},
+    types::{LeaderEpoch, Offset, TimestampMs, TopicId},
 };
 
 use super::{
@@ -23,6 +24,7 @@ use super::{
         NewTopic, ProducerIdBlock, Refusal, ResourceAlterations, TopicDefaults, TopicSelector,
     },
     record::{ConfigResource, Endpoint, MetadataRecord},
+    record_log::RecordLog,
 };
 
 struct Cluster {
@@ -31,6 +33,7 @@ struct Cluster {
     clock: Arc<ManualClock>,
     log: MemoryLog,
     policy: SnapshotPolicy,
+    controller_port: u16,
 }
 
 impl Cluster {
@@ -41,6 +44,7 @@ impl Cluster {
             clock: Arc::new(ManualClock::starting_at(TimestampMs::new(1_795_257_509_497))),
             log: MemoryLog::default(),
             policy: SnapshotPolicy::default(),
+            controller_port: 9093,
         }
     }
 
@@ -67,7 +71,7 @@ impl Cluster {
             identity: Identity {
                 node_id: 1,
                 endpoints: vec![endpoint("PLAINTEXT", 9092)],
-                controller_endpoints: vec![endpoint("CONTROLLER", 9093)],
+                controller_endpoints: vec![endpoint("CONTROLLER", self.controller_port)],
                 rack: None,
                 log_dirs: formatted.directory_ids.clone(),
             },
@@ -382,6 +386,9 @@ async fn topics_are_refused_with_kafkas_errors() {
     for (topic, refusal) in rows {
         assert_eq!(create(&handle, vec![topic.clone()]).await, [Err(refusal)], "{topic:?}");
     }
+    let together = CreateTopics { topics: vec![topic("z.z", 1), topic("z_z", 1)], validate_only: true };
+    let answers = handle.create_topics(together).await.unwrap();
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()), "names of one request do not collide in Kafka");
     let twice = create(&handle, vec![topic("w", 1), topic("w", 2)]).await;
     assert!(matches!(&twice[..], [Err(Refusal::InvalidRequest(_))]));
     let only_checked = CreateTopics { topics: vec![topic("v", 1)], validate_only: true };
@@ -649,4 +656,91 @@ fn directory_ids_differ() {
     let ids: Vec<DirectoryId> =
         format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap().directory_ids;
     assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_start_goes_on_from_a_crash_behind_any_batch() {
+    let cluster = Cluster::new();
+    let handle = cluster.start(None).unwrap();
+    create(&handle, vec![topic("a", 2)]).await;
+    let epoch = handle.shutdown().await.unwrap();
+    let handle = cluster.start(Some(epoch)).unwrap();
+    create(&handle, vec![topic("b", 1)]).await;
+    drop(handle);
+    cluster.start(None).unwrap().shutdown().await.unwrap();
+    let batches = cluster.log.inner.lock().unwrap().batches.clone();
+    assert!(batches.len() >= 20);
+    for len in 0..=batches.len() {
+        cluster.log.inner.lock().unwrap().batches = batches[..len].to_vec();
+        let handle = cluster.start(None).unwrap();
+        let image = handle.image();
+        assert_eq!(image.metadata_version().0, 30, "behind {len} batches");
+        assert!(!image.broker(1).unwrap().fenced);
+        for topic in image.topics() {
+            assert!(topic.partitions.iter().all(|partition| partition.leader == 1), "behind {len} batches");
+        }
+        handle.shutdown().await.unwrap();
+        let stopped = cluster.reloaded();
+        assert!(
+            stopped.topics().all(|topic| topic.partitions.iter().all(|partition| partition.leader == -1))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_controller_that_listens_elsewhere_says_so_to_the_voters() {
+    let mut cluster = Cluster::new();
+    cluster.start(None).unwrap().shutdown().await.unwrap();
+    let from = cluster.reloaded().provenance().end_offset.get();
+    cluster.start(None).unwrap().shutdown().await.unwrap();
+    assert!(!cluster.record_names(from).contains(&"Voters".to_owned()), "nothing has changed");
+    let from = cluster.reloaded().provenance().end_offset.get();
+    cluster.controller_port = 19093;
+    cluster.start(None).unwrap().shutdown().await.unwrap();
+    assert_eq!(cluster.record_names(from)[..3], ["LeaderChange", "KRaftVersion", "Voters"]);
+    let dir = metadata_log_path(&cluster.dir.path().join("a"));
+    let quorum = load::load(&cluster.disk, &dir, &cluster.log, "c").unwrap().quorum;
+    assert_eq!(quorum.voters[0].endpoints[0].2, 19093);
+}
+
+#[tokio::test]
+async fn records_of_a_newer_kafka_stay_in_the_log_and_keep_snapshots_away() {
+    let mut cluster = Cluster::new();
+    cluster.policy = SnapshotPolicy { max_bytes: 1, max_interval: Duration::ZERO };
+    let handle = cluster.start(None).unwrap();
+    create(&handle, vec![topic("known", 1)]).await;
+    handle.shutdown().await.unwrap();
+    let mut builder = BatchBuilder::new(Compression::None)
+        .base_offset(cluster.log.end_offset())
+        .leader_epoch(LeaderEpoch::new(1));
+    let value = [1, 99, 0, 1, 2, 3];
+    builder
+        .append(&NewRecord { timestamp: cluster.clock.now(), key: None, value: Some(&value), headers: &[] })
+        .unwrap();
+    cluster.log.inner.lock().unwrap().batches.push(builder.finish().unwrap());
+    let dir = metadata_log_path(&cluster.dir.path().join("a"));
+    let before = load::snapshots(&cluster.disk, &dir).unwrap();
+
+    let handle = cluster.start(None).unwrap();
+    create(&handle, vec![topic("later", 1)]).await;
+    assert!(handle.image().topic("known").is_some() && handle.image().topic("later").is_some());
+    handle.shutdown().await.unwrap();
+    assert_eq!(load::snapshots(&cluster.disk, &dir).unwrap(), before);
+    let bytes = cluster.log.bytes();
+    let kept = decode_batches(&bytes, 0).flat_map(|batch| batch.unwrap().entries);
+    assert_eq!(kept.filter(|entry| matches!(entry, Entry::Unknown(_))).count(), 1);
+}
+
+#[tokio::test]
+async fn quotas_credentials_and_tokens_of_kafka_survive_into_a_snapshot_of_ours() {
+    let dir = corpus("stopped/__cluster_metadata-0");
+    let log = MemoryLog::of_bytes(&std::fs::read(dir.join("00000000000000000000.log")).unwrap());
+    let image = load::load(&disk(), &dir, &log, "c").unwrap().image;
+    let records = image.to_records();
+    assert!(records.iter().any(|record| matches!(record, MetadataRecord::Kept(_))));
+    let mut again = Image::empty("c");
+    for record in &records {
+        again.fold(record, &mut super::Delta::default()).unwrap();
+    }
+    assert_eq!(again.to_records(), records);
 }

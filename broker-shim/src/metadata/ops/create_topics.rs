@@ -71,7 +71,8 @@ pub(in crate::metadata) fn create_topics(
     new_id: &mut dyn FnMut() -> TopicId,
 ) -> Decision<Answers> {
     let placement = Placement::over(image);
-    let mut collisions = Collisions::of(image, request.topics.iter().map(|topic| topic.name.as_str()));
+    // As in Kafka, with topics that exist; two names of one request do not collide with each other.
+    let collisions = Collisions::of(image, request.topics.iter().map(|topic| topic.name.as_str()));
     let too_many = total_partitions(request, defaults) > MAX_PARTITIONS_PER_REQUEST;
     let repeated = repeated_names(request);
     let mut records = Vec::new();
@@ -106,9 +107,6 @@ pub(in crate::metadata) fn create_topics(
             }));
             Ok(created)
         })();
-        if answer.is_ok() {
-            collisions.add(&topic.name);
-        }
         answers.push((topic.name.clone(), answer));
     }
     Decision { records, answer: answers }.without_records_if(request.validate_only)

@@ -51,13 +51,6 @@ impl Collisions {
         }
     }
 
-    /// A topic that the same request creates.
-    pub(super) fn add(&mut self, name: &str) {
-        if can_collide(name) {
-            self.known.insert(unified(name).into_owned(), name.into());
-        }
-    }
-
     /// Refuses a name that collides with another topic's.
     pub(super) fn check(&self, name: &str) -> Result<(), Refusal> {
         match self.known.get(&*unified(name)) {
