@@ -143,9 +143,14 @@ impl Keeper {
     }
 }
 
-// A failed flush has taken the directory offline; that is where it is reported.
 fn flush(log: &Log) -> bool {
-    log.flush().is_ok()
+    match log.flush() {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!("the recovery point of {} stays where it is: {error}", log.partition());
+            false
+        }
+    }
 }
 
 /// Something to do every so often.

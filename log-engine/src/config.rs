@@ -30,7 +30,8 @@ pub struct EngineConfig {
     pub clock: Arc<dyn Clock>,
     /// Bounds of the committers.
     pub commit_limits: CommitLimits,
-    /// Bytes appended to a log since its recovery point after which the point is moved up in the background.
+    /// Bytes behind the recovery points of a directory after which points are moved up in the background: what a start
+    /// after a crash reads at most, but for what is appended meanwhile.
     pub recovery_point_bytes: u64,
     /// `log.flush.offset.checkpoint.interval.ms`: after this time recovery points move up in any case.
     pub recovery_point_interval_ms: i64,
@@ -70,7 +71,7 @@ impl EngineConfig {
             log_defaults: LogConfig::default(),
             clock: Arc::new(SystemClock),
             commit_limits: CommitLimits::default(),
-            recovery_point_bytes: 64 << 20,
+            recovery_point_bytes: 256 << 20,
             recovery_point_interval_ms: 60_000,
             retention_interval_ms: 300_000,
             producer_expiration_ms: 86_400_000,

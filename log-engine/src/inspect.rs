@@ -68,3 +68,23 @@ fn entries<'a, E: Entry>(
     }
     Ok(bytes.chunks_exact(E::LEN).map(E::decode))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::HEADER_LEN;
+
+    #[test]
+    fn the_page_about_the_format_has_the_lengths_that_the_code_has() {
+        let page = include_str!("../../docs/format.md");
+        for line in [
+            format!("| `.index` | {OFFSET_INDEX_ENTRY_LEN} |"),
+            format!("| `.timeindex` | {TIME_INDEX_ENTRY_LEN} |"),
+            format!("| `.txnindex` | {TXN_INDEX_ENTRY_LEN} |"),
+            format!("a header is {HEADER_LEN} bytes"),
+            format!("| {HEADER_LEN} | | records"),
+        ] {
+            assert!(page.contains(&line), "{line}");
+        }
+    }
+}

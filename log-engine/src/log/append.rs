@@ -83,7 +83,7 @@ impl Log {
         }
         let first_offset = first_offset(&tail, &valid, origin)?;
         valid.stamp(&mut records, first_offset, leader_epoch);
-        let ticket = self.reserve(&mut tail, valid, first_offset, records, durability);
+        let ticket = self.reserve(&mut tail, &config, valid, first_offset, records, durability);
         drop(tail);
         self.home.committer.drive();
         Ok(ticket)
@@ -216,6 +216,7 @@ impl Log {
     fn reserve(
         self: &Arc<Self>,
         tail: &mut Tail,
+        config: &LogConfig,
         valid: ValidBatches,
         first_offset: Offset,
         records: BytesMut,
@@ -223,7 +224,6 @@ impl Log {
     ) -> AppendTicket {
         let log_append_time = valid.log_append_time();
         let batches = valid.into_batches();
-        let config = self.config();
         for batch in &batches {
             tail.producers.reserve(batch);
             let at = batch_at(batch, tail.position);
@@ -248,6 +248,7 @@ impl Log {
             batches,
             end: last_offset.next(),
             durable: durability == Durability::Sync,
+            index_interval_bytes: config.index_interval_bytes,
             answer,
             resolver,
             repetitions: Vec::new(),

@@ -58,10 +58,9 @@ impl CommitTarget for Log {
 impl Log {
     // All state changes at once, and only now that the bytes are in the file.
     fn publish(&self, tail: &mut Tail, arrived: &Reservation) {
-        let interval = self.config().index_interval_bytes;
         for batch in &arrived.batches {
             let at = batch_at(batch, arrived.position);
-            if let Err(error) = arrived.segment.publish(&at, interval) {
+            if let Err(error) = arrived.segment.publish(&at, arrived.index_interval_bytes) {
                 // The entries stay in memory and are written with the next ones; a start would rebuild them.
                 tracing::warn!("index entries of {} cannot be written yet: {error}", self.partition);
             }

@@ -27,9 +27,19 @@ pub(super) struct Flushed {
 
 impl Log {
     /// Everything published so far becomes durable, and the recovery point moves behind it. A failing disk takes the
-    /// directory offline.
+    /// directory offline; one that is merely full does not: what cannot be written then can be made again.
     pub fn flush(&self) -> io::Result<()> {
-        self.flush_to_recovery_point().inspect_err(|error| self.fail_directory("flush", error))
+        self.flush_to_recovery_point().inspect_err(|error| {
+            if error.kind() != io::ErrorKind::StorageFull {
+                self.fail_directory("flush", error);
+            }
+        })
+    }
+
+    // Whatever a failed flush of a file answers, its content on the disk is unknown from then on.
+    fn sync_segment(&self, segment: &Segment) -> io::Result<()> {
+        let mut files = segment.files_to_sync()?;
+        files.try_for_each(|file| file.sync_data()).inspect_err(|error| self.fail_directory("flush", error))
     }
 
     fn flush_to_recovery_point(&self) -> io::Result<()> {
@@ -46,7 +56,7 @@ impl Log {
         }
         let segments: Vec<Arc<Segment>> = self.segments().floor_and_after(from).cloned().collect();
         for segment in &segments {
-            segment.sync()?;
+            self.sync_segment(segment)?;
         }
         self.write_snapshots(&segments, end, &snapshot, &mut flushed)?;
         self.home.disk.sync_dir(&self.path.get())?;
@@ -136,7 +146,7 @@ impl Log {
             .cloned()
             .collect();
         for segment in older {
-            segment.sync()?;
+            self.sync_segment(&segment)?;
         }
         self.home.disk.sync_dir(&self.path.get())
     }

@@ -74,6 +74,7 @@ pub(super) struct Reservation {
     pub(super) batches: Vec<BatchSummary>,
     pub(super) end: Offset,
     pub(super) durable: bool,
+    pub(super) index_interval_bytes: u32,
     pub(super) answer: Appended,
     pub(super) resolver: Resolver<Appended, AppendError>,
     /// The same batch, sent again before this one had arrived: answered together.

@@ -232,22 +232,16 @@ impl Segment {
         Ok(())
     }
 
-    /// Records and indexes become durable, as far as they were published when this was called. No lock is held while
-    /// the disk is waited for.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        let derived = {
-            let mut state = self.state();
-            state.offset_index.write_tail(&self.disk)?;
-            state.time_index.write_tail(&self.disk)?;
-            let txn_index = state.txn_index.trim(&self.disk)?;
-            [
-                Some(state.offset_index.handle(&self.disk)?),
-                Some(state.time_index.handle(&self.disk)?),
-                txn_index,
-            ]
-        };
-        self.file()?.sync_data()?;
-        derived.into_iter().flatten().try_for_each(|file| file.sync_data())
+    /// The files that have to be flushed for records and index entries published so far to become durable. The
+    /// entries are in the files when this returns.
+    pub(crate) fn files_to_sync(&self) -> io::Result<impl Iterator<Item = FileHandle> + use<>> {
+        let log_file = self.file()?;
+        let mut state = self.state();
+        state.offset_index.write_tail(&self.disk)?;
+        state.time_index.write_tail(&self.disk)?;
+        let txn_index = state.txn_index.trim(&self.disk)?;
+        let indexes = [state.offset_index.handle(&self.disk)?, state.time_index.handle(&self.disk)?];
+        Ok(std::iter::once(log_file).chain(indexes).chain(txn_index))
     }
 
     pub(crate) fn ground_is_durable(&self) -> bool {

@@ -217,3 +217,19 @@ fn io_errors_are_told_with_their_file() {
     assert!(error.to_string().contains("orders-0"), "{error}");
     assert!(matches!(error, OpenError::Io { error, .. } if error.kind() != io::ErrorKind::NotFound));
 }
+
+#[test]
+fn a_full_disk_in_the_middle_of_a_background_flush_takes_nothing_offline() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, small_segments());
+    append_numbered(&log, 0..20);
+    disk.set_full(true);
+    assert!(log.flush().is_err(), "there is no room for a producer snapshot");
+    assert_eq!(values_from(&log, 0), numbered(0..20));
+    disk.set_full(false);
+    append_numbered(&log, 20..25);
+    log.flush().unwrap();
+    assert_eq!(log.recovery_point(), Offset::new(25));
+    assert_eq!(log.offsets().durable_end, Offset::new(25));
+}
