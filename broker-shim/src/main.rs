@@ -8,7 +8,7 @@ use broker_shim::{
     start,
 };
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -81,14 +81,17 @@ fn fail(code: u8, error: &dyn std::error::Error) -> ExitCode {
 
 async fn run(config: Config) -> ExitCode {
     let log_dirs = config.log_dirs.clone();
+    // Before the start: a signal that comes while the directories are being opened is obeyed once they are.
+    let stop = match StopSignals::listen() {
+        Ok(stop) => stop,
+        Err(error) => return fail(EXIT_START, &error),
+    };
     let running = match start(config).await {
         Ok(running) => running,
         Err(error) => return fail(EXIT_START, &error),
     };
     greet(&running, &log_dirs);
-    if let Err(error) = stop_wanted().await {
-        return fail(EXIT_START, &error);
-    }
+    stop.wanted().await;
     tracing::info!("stopping");
     match running.shutdown().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -112,13 +115,21 @@ fn greet(running: &Running, log_dirs: &[PathBuf]) {
     println!("disk backend {}", report.backend);
 }
 
-/// Until Ctrl-C or SIGTERM.
-async fn stop_wanted() -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ctrl-C and SIGTERM, noticed from when this is made.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
-    Ok(())
+
+    async fn wanted(mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

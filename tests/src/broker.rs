@@ -1,9 +1,11 @@
 //! Klamm's broker as a child process, and what tests do with any running broker.
 
-use std::net::TcpStream;
 use std::process::Command;
 
+use wire::messages::ApiVersionsRequest;
+
 use crate::binaries;
+use crate::client::Client;
 use crate::process::Process;
 use crate::properties::Properties;
 
@@ -48,7 +50,9 @@ impl Running {
     }
 }
 
-/// Starts `klamm --config server.properties` and waits until it accepts a connection.
+/// Starts `klamm --config server.properties` and waits until it answers.
+///
+/// That the port takes a connection says little: it is bound before the directories are opened.
 pub fn start(properties: &Properties) -> Running {
     let mut command = Command::new(binaries::klamm());
     command.arg("--config").arg(properties.write());
@@ -60,6 +64,13 @@ pub fn start_command(command: Command, properties: &Properties) -> Running {
     let output = properties.data().with_extension("klamm.out");
     let mut process = Process::spawn(command, "klamm", &output);
     let bootstrap = properties.bootstrap();
-    process.wait_until("a connection", |_| TcpStream::connect(&bootstrap).is_ok());
+    process.wait_until("an answer", |_| answers(&bootstrap));
     Running::new(process, bootstrap)
+}
+
+fn answers(bootstrap: &str) -> bool {
+    let answer = Client::connect(bootstrap).and_then(|mut client| {
+        client.call(&ApiVersionsRequest::default(), 0, |response| response.error_code)
+    });
+    answer.is_ok_and(|error_code| error_code == 0)
 }
