@@ -3,6 +3,5 @@
 //! Needs nothing but the build: what only Kafka or a real client can judge is in `tests/interop`.
 
 mod frames;
-mod refusals;
 mod restart;
 mod start;

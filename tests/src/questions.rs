@@ -1,6 +1,6 @@
 //! Requests that ask for what cannot be, and what a broker answers to each.
 //!
-//! The answers of Apache Kafka are kept in `tests/program/refusals.txt`: one line a question. The interop tests ask Kafka
+//! The answers of Apache Kafka are kept in `tests/it/refusals.txt`: one line a question. The interop tests ask Kafka
 //! whether the file still tells the truth, the integration tests ask Klamm whether it answers the same.
 
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ const SMALL: &str = "questions.small";
 
 /// Where the answers of Apache Kafka are kept.
 pub fn kafkas_answers() -> PathBuf {
-    workspace().join("tests/program/refusals.txt")
+    workspace().join("tests/it/refusals.txt")
 }
 
 /// Panics if `answers` are not those of Apache Kafka.
