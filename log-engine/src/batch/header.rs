@@ -7,6 +7,7 @@ use std::ops::Deref;
 
 use bitflags::bitflags;
 
+use super::checksum::crc32c;
 use super::compress::{CompressionType, DecompressError, DecompressionCap};
 use super::record::Records;
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
@@ -362,7 +363,7 @@ impl<'a> BatchView<'a> {
     /// The checksum of the bytes as they are.
     #[must_use]
     pub fn computed_crc(&self) -> u32 {
-        crc32c::crc32c(&self.bytes[ATTRIBUTES..])
+        crc32c(&self.bytes[ATTRIBUTES..])
     }
 
     /// Whether the checksum the batch carries is that of its bytes.
@@ -418,7 +419,7 @@ pub(super) fn stamp_max_timestamp(batch: &mut [u8], timestamp_type: TimestampTyp
     new.set(Attributes::LOG_APPEND_TIME, timestamp_type == TimestampType::LogAppendTime);
     put(batch, ATTRIBUTES, new.bits().to_be_bytes());
     put(batch, MAX_TIMESTAMP, max.get().to_be_bytes());
-    let crc = crc32c::crc32c(&batch[ATTRIBUTES..]);
+    let crc = crc32c(&batch[ATTRIBUTES..]);
     put(batch, CRC, crc.to_be_bytes());
 }
 
@@ -450,7 +451,7 @@ pub(super) fn write_header(batch: &mut [u8], length: i32, fields: &HeaderFields)
     put(batch, PRODUCER_EPOCH, fields.producer_epoch.get().to_be_bytes());
     put(batch, BASE_SEQUENCE, fields.base_sequence.get().to_be_bytes());
     put(batch, RECORD_COUNT, fields.record_count.to_be_bytes());
-    let crc = crc32c::crc32c(&batch[ATTRIBUTES..]);
+    let crc = crc32c(&batch[ATTRIBUTES..]);
     put(batch, CRC, crc.to_be_bytes());
 }
 

@@ -19,6 +19,7 @@
 //! it turns bytes into views, checks them, stamps them in place and builds them.
 
 mod builder;
+mod checksum;
 mod compress;
 pub mod control;
 mod header;
@@ -28,6 +29,7 @@ mod validate;
 mod varint;
 
 pub use builder::{BatchBuilder, BuildError, NewRecord};
+pub(crate) use checksum::crc32c;
 pub use compress::{Compression, CompressionType, DecompressError, DecompressionCap};
 pub use header::{
     Attributes, BatchHeader, BatchView, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix, TimestampType,

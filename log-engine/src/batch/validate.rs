@@ -614,25 +614,20 @@ fn check_records(
 ) -> Result<TimestampMs, Violation> {
     let compressed = batch.compression() != Ok(CompressionType::None);
     let checks = RecordChecks::new(batch, rules, now);
-    let mut records = batch.records(rules.decompression).map_err(RecordError::from)?;
+    let records = batch.records(rules.decompression).map_err(RecordError::from)?;
     let mut max_timestamp = TimestampMs::NONE;
     let mut problems = Problems::default();
     let mut wrong_offset = None;
-    let mut index = 0;
-    while let Some(record) = records.skim() {
-        let record = record?;
-        match checks.problem(index, &record) {
-            Some(problem) => problems.add(problem),
-            None => {
-                max_timestamp = max_timestamp.max(checks.timestamp(&record));
-                // Kafka looks at the offsets inside compressed batches only.
-                if compressed && record.offset_delta != index {
-                    wrong_offset.get_or_insert(Violation::InnerOffset { index, found: record.offset_delta });
-                }
+    records.skim_each(|index, record| match checks.problem(index, record) {
+        Some(problem) => problems.add(problem),
+        None => {
+            max_timestamp = max_timestamp.max(checks.timestamp(record));
+            // Kafka looks at the offsets inside compressed batches only.
+            if compressed && record.offset_delta != index {
+                wrong_offset.get_or_insert(Violation::InnerOffset { index, found: record.offset_delta });
             }
         }
-        index += 1;
-    }
+    })?;
     problems.refuse()?;
     wrong_offset.map_or(Ok(max_timestamp), Err)
 }

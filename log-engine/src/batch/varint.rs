@@ -12,28 +12,38 @@ pub(super) enum VarintError {
 /// Takes a 32-bit number off the front of `bytes`. Like Kafka, bits beyond the 32nd are dropped.
 #[inline]
 pub(super) fn read_i32(bytes: &mut &[u8]) -> Result<i32, VarintError> {
-    // Nearly all numbers of a record are one byte long.
-    if let [first, rest @ ..] = *bytes
-        && first & 0x80 == 0
-    {
-        *bytes = rest;
-        return Ok(unzigzag_i32(u32::from(*first)));
+    match read_short_form(bytes) {
+        Some(raw) => Ok(unzigzag_i32(raw)),
+        None => read_long_form(bytes, 5).map(|raw| unzigzag_i32(raw as u32)),
     }
-    read_long_form(bytes, 5).map(|raw| unzigzag_i32(raw as u32))
 }
 
 /// Takes a 64-bit number off the front of `bytes`.
 #[inline]
 pub(super) fn read_i64(bytes: &mut &[u8]) -> Result<i64, VarintError> {
-    if let [first, rest @ ..] = *bytes
-        && first & 0x80 == 0
-    {
-        *bytes = rest;
-        return Ok(unzigzag_i64(u64::from(*first)));
+    match read_short_form(bytes) {
+        Some(raw) => Ok(unzigzag_i64(u64::from(raw))),
+        None => read_long_form(bytes, 10).map(unzigzag_i64),
     }
-    read_long_form(bytes, 10).map(unzigzag_i64)
 }
 
+/// A number of one or two bytes, as nearly all numbers of a record are.
+#[inline(always)]
+fn read_short_form(bytes: &mut &[u8]) -> Option<u32> {
+    match *bytes {
+        [first, rest @ ..] if *first < 0x80 => {
+            *bytes = rest;
+            Some(u32::from(*first))
+        }
+        [first, second, rest @ ..] if *second < 0x80 => {
+            *bytes = rest;
+            Some(u32::from(*first & 0x7f) | u32::from(*second) << 7)
+        }
+        _ => None,
+    }
+}
+
+#[cold]
 fn read_long_form(bytes: &mut &[u8], len_max: usize) -> Result<u64, VarintError> {
     let mut raw = 0u64;
     for i in 0..len_max {

@@ -9,6 +9,8 @@
 
 use std::collections::HashMap;
 
+use crate::batch::crc32c;
+
 use super::entry::{AppendedBatch, ProducerEntry};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
@@ -54,7 +56,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<ProducerEntry>, SnapshotError> {
         return Err(SnapshotError::Version { version });
     }
     let stored = u32::from_be_bytes(take(&mut rest).ok_or(truncated)?);
-    let computed = crc32c::crc32c(rest);
+    let computed = crc32c(rest);
     let count = i32::from_be_bytes(take(&mut rest).ok_or(truncated)?);
     let truncated = SnapshotError::Truncated { count };
     // Checked before anything is reserved for them.
@@ -102,7 +104,7 @@ pub(super) fn encode(producers: &HashMap<ProducerId, ProducerEntry>) -> Vec<u8> 
             encode_entry(&mut out, entry);
         }
     }
-    let crc = crc32c::crc32c(&out[COUNT..]);
+    let crc = crc32c(&out[COUNT..]);
     out[CRC..COUNT].copy_from_slice(&crc.to_be_bytes());
     out
 }
