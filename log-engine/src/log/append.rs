@@ -71,6 +71,8 @@ impl Log {
             Some(rewritten) => records = BytesMut::from(&rewritten[..]),
             None => records.truncate(valid.valid_bytes()),
         }
+        // Here, because a checksum under the tail's lock would hold up others.
+        valid.stamp_time(&mut records);
         let durability = durability.unwrap_or(match config.flush_policy() {
             FlushPolicy::Os => Durability::Os,
             FlushPolicy::Sync => Durability::Sync,

@@ -5,6 +5,7 @@
 mod corpus;
 mod crash;
 mod damage;
+mod ends;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
