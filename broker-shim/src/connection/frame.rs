@@ -4,26 +4,14 @@
 //! on without a copy; once its bytes are released, the same memory receives the next.
 
 use bytes::{Buf as _, BytesMut};
+use wire::frame::{self, FrameError, PREFIX_LEN};
 
-/// Length of the length.
-const PREFIX: usize = 4;
 /// Room that is offered to a connection of which nothing is known yet.
 const FIRST_ROOM: usize = 4 << 10;
 /// With less room than this left, a receive call is not worth its cost.
 const LEAST_ROOM: usize = 512;
 /// Most memory that a connection keeps between two frames.
 const KEPT: usize = 1 << 20;
-
-/// Why a connection's bytes are no frames.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum FrameError {
-    /// The length is negative.
-    #[error("a frame announces {0} bytes")]
-    Negative(i32),
-    /// The length is above the limit.
-    #[error("a frame announces {announced} bytes, socket.request.max.bytes allows {limit}")]
-    TooLarge { announced: usize, limit: usize },
-}
 
 /// The buffer of one connection.
 #[derive(Debug)]
@@ -45,25 +33,17 @@ impl FrameBuffer {
     /// The frame that is complete, if one is: its bytes without the length.
     pub(crate) fn take(&mut self) -> Result<Option<BytesMut>, FrameError> {
         let Some(length) = self.announced()? else { return Ok(None) };
-        if self.bytes.len() < PREFIX + length {
+        if self.bytes.len() < PREFIX_LEN + length {
             return Ok(None);
         }
-        self.bytes.advance(PREFIX);
-        self.expected = (PREFIX + length).clamp(FIRST_ROOM, KEPT);
+        self.bytes.advance(PREFIX_LEN);
+        self.expected = (PREFIX_LEN + length).clamp(FIRST_ROOM, KEPT);
         Ok(Some(self.bytes.split_to(length)))
     }
 
     /// Size of the frame that is arriving, once its length is there.
     pub(crate) fn announced(&self) -> Result<Option<usize>, FrameError> {
-        let Some(prefix) = self.bytes.first_chunk::<PREFIX>() else { return Ok(None) };
-        let length = i32::from_be_bytes(*prefix);
-        match usize::try_from(length) {
-            Err(_) => Err(FrameError::Negative(length)),
-            Ok(announced) if announced > self.limit => {
-                Err(FrameError::TooLarge { announced, limit: self.limit })
-            }
-            Ok(announced) => Ok(Some(announced)),
-        }
+        frame::announced(&self.bytes, self.limit)
     }
 
     /// Whether a frame has begun to arrive.
@@ -74,7 +54,7 @@ impl FrameBuffer {
     /// The buffer with room for what is missing of the frame that is arriving.
     pub(crate) fn room(&mut self) -> Result<&mut BytesMut, FrameError> {
         let missing = match self.announced()? {
-            Some(length) => (PREFIX + length).saturating_sub(self.bytes.len()).max(1),
+            Some(length) => (PREFIX_LEN + length).saturating_sub(self.bytes.len()).max(1),
             None if self.spare() >= LEAST_ROOM => return Ok(&mut self.bytes),
             None => self.expected,
         };
@@ -103,7 +83,7 @@ impl FrameBuffer {
 
     /// Gives memory back at once that only an unusually large frame needed.
     pub(crate) fn release_excess(&mut self) {
-        if self.allocated > KEPT + PREFIX {
+        if self.allocated > KEPT + PREFIX_LEN {
             self.release();
         }
     }

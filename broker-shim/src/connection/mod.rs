@@ -26,8 +26,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, Sleep, sleep_until},
 };
+use wire::frame::FrameError;
 
-use frame::{FrameBuffer, FrameError};
+use frame::FrameBuffer;
 use response::Sender;
 pub(crate) use response::{Piece, Response};
 
@@ -104,7 +105,7 @@ enum End {
     Stopping,
     #[error("a frame stopped arriving half way")]
     Stalled,
-    #[error("{0}")]
+    #[error("{0} (socket.request.max.bytes)")]
     Frame(#[from] FrameError),
     #[error("{0}")]
     Request(String),

@@ -7,54 +7,32 @@ use crate::primitives::{Encoded, Writer};
 /// Bytes of the length before a frame.
 pub const PREFIX_LEN: usize = 4;
 
-/// What the bytes received so far amount to.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// The next frame is not whole; this many more bytes are needed before it is worth looking again.
-    Incomplete {
-        /// At least this many.
-        needed: usize,
-    },
-    /// The next frame is whole: the prefix, then this many bytes.
-    Whole {
-        /// Length of the frame without its prefix.
-        len: usize,
-    },
-}
-
 /// A length that no frame may have. The connection is of no more use.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// Below zero.
-    #[error("a frame says that it has {len} bytes")]
-    Negative {
-        /// What the prefix says.
-        len: i32,
-    },
+    #[error("a frame announces {0} bytes")]
+    Negative(i32),
     /// More than the limit.
-    #[error("a frame says that it has {len} bytes, where {limit} are allowed")]
-    TooLong {
+    #[error("a frame announces {announced} bytes, where {limit} are allowed")]
+    TooLarge {
         /// What the prefix says.
-        len: usize,
+        announced: usize,
         /// The most that is allowed.
         limit: usize,
     },
 }
 
-/// Looks at the begin of what was received. A length is judged before a byte of its frame is waited for.
-pub fn progress(received: &[u8], limit: usize) -> Result<Progress, FrameError> {
-    let Some((prefix, rest)) = received.split_first_chunk::<PREFIX_LEN>() else {
-        return Ok(Progress::Incomplete { needed: PREFIX_LEN - received.len() });
-    };
-    let len = i32::from_be_bytes(*prefix);
-    let len = usize::try_from(len).map_err(|_| FrameError::Negative { len })?;
-    if len > limit {
-        return Err(FrameError::TooLong { len, limit });
+/// The length of the frame that begins what was received, without its prefix; nothing before the prefix is whole. The
+/// length is judged before a byte of the frame is waited for.
+pub fn announced(received: &[u8], limit: usize) -> Result<Option<usize>, FrameError> {
+    let Some(prefix) = received.first_chunk::<PREFIX_LEN>() else { return Ok(None) };
+    let length = i32::from_be_bytes(*prefix);
+    match usize::try_from(length) {
+        Err(_) => Err(FrameError::Negative(length)),
+        Ok(announced) if announced > limit => Err(FrameError::TooLarge { announced, limit }),
+        Ok(announced) => Ok(Some(announced)),
     }
-    Ok(match len.checked_sub(rest.len()) {
-        None | Some(0) => Progress::Whole { len },
-        Some(needed) => Progress::Incomplete { needed },
-    })
 }
 
 /// A whole response: prefix, header, body. `buffer` gives its memory.
@@ -110,20 +88,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_frame_is_whole_once_its_last_byte_is_there() {
+    fn the_length_is_known_once_its_prefix_is_whole() {
         let frame = [0, 0, 0, 3, b'a', b'b', b'c', b'd'];
-        for (received, needed) in [(0, 4), (3, 1), (4, 3), (6, 1)] {
-            assert_eq!(progress(&frame[..received], 100), Ok(Progress::Incomplete { needed }));
+        for received in 0..PREFIX_LEN {
+            assert_eq!(announced(&frame[..received], 100), Ok(None));
         }
-        for received in [7, 8] {
-            assert_eq!(progress(&frame[..received], 100), Ok(Progress::Whole { len: 3 }));
+        for received in PREFIX_LEN..=frame.len() {
+            assert_eq!(announced(&frame[..received], 100), Ok(Some(3)));
         }
     }
 
     #[test]
     fn a_length_out_of_bounds_is_refused_before_the_frame_arrives() {
-        assert_eq!(progress(&[0xff; 4], 100), Err(FrameError::Negative { len: -1 }));
-        assert_eq!(progress(&[0, 0, 0, 101], 100), Err(FrameError::TooLong { len: 101, limit: 100 }));
-        assert_eq!(progress(&[0, 0, 0, 100], 100), Ok(Progress::Incomplete { needed: 100 }));
+        assert_eq!(announced(&[0xff; 4], 100), Err(FrameError::Negative(-1)));
+        assert_eq!(announced(&[0, 0, 0, 101], 100), Err(FrameError::TooLarge { announced: 101, limit: 100 }));
+        assert_eq!(announced(&[0, 0, 0, 100], 100), Ok(Some(100)));
     }
 }
