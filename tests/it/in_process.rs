@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use broker_shim::config::{Config, Sources};
-use broker_shim::{Running, StartError, start};
+use broker_shim::{Running, StartError, start, start_on};
 use klamm_tests::client::{BY_NAME, Client, batch};
 use log_engine::TimestampMs;
 use log_engine::batch::Compression;
+use log_engine::io::{BackendChoice, Disk, NativeDisk};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wire::ErrorCode;
@@ -32,11 +34,16 @@ pub(crate) struct Klamm {
 impl Klamm {
     /// Starts one with these keys beside a free port and an empty directory.
     pub(crate) fn start(overrides: &[&str]) -> Self {
+        Self::start_on(overrides, Arc::new(NativeDisk::new(BackendChoice::Auto)))
+    }
+
+    /// The same on another disk, until it is restarted.
+    pub(crate) fn start_on(overrides: &[&str], disk: Arc<dyn Disk>) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
         let runtime = runtime();
         let config = config(directory.path(), &overrides);
-        let running = runtime.block_on(start(config)).expect("the broker starts");
+        let running = runtime.block_on(start_on(config, disk)).expect("the broker starts");
         let address = running.addresses()[0].1;
         Self { runtime, running: Some(running), address, overrides, directory }
     }

@@ -8,5 +8,6 @@ mod in_process;
 mod list_offsets;
 mod produce;
 mod refusals;
+mod sendfile;
 mod start;
 mod topics;

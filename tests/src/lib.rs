@@ -9,6 +9,7 @@ pub mod binaries;
 pub mod broker;
 pub mod client;
 pub mod corpus;
+pub mod hooked_disk;
 pub mod java_clients;
 pub mod kafka;
 pub mod oracle;

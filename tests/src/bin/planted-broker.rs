@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use broker_shim::config::{Config, Sources};
-use klamm_tests::planted::{Plant, PlantedDisk};
+use klamm_tests::planted::Plant;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(plant), Some(properties)) = (arguments.next(), arguments.next()) else {
         return Err("usage: planted-broker PLANT SERVER_PROPERTIES".into());
     };
-    let disk = Arc::new(PlantedDisk::new(plant.parse::<Plant>()?));
+    let disk = Arc::new(plant.parse::<Plant>()?.disk());
     let sources = Sources { file: Some(PathBuf::from(properties)), ..Sources::default() };
     let config = Config::load(&sources)?;
     tokio::runtime::Runtime::new()?.block_on(async {
