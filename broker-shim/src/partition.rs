@@ -7,7 +7,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, Ordering},
     },
 };
 
@@ -29,6 +29,7 @@ use crate::{
 pub(crate) struct Partition {
     log: Arc<Log>,
     leader_epoch: AtomicI32,
+    deleted: AtomicBool,
     end: Arc<End>,
 }
 
@@ -104,7 +105,7 @@ impl Partition {
         let end = Arc::new(End::default());
         log.set_end_listener(Arc::clone(&end) as Arc<dyn EndListener>);
         log.set_high_watermark(log.offsets().log_end);
-        Ok(Self { log, leader_epoch: AtomicI32::new(epoch.get()), end })
+        Ok(Self { log, leader_epoch: AtomicI32::new(epoch.get()), deleted: AtomicBool::new(false), end })
     }
 
     pub(crate) fn topic(&self) -> &Arc<str> {
@@ -209,8 +210,14 @@ impl Partition {
         self.log.update_config(config);
     }
 
-    /// Wakes everyone who waits here, because the partition is no longer what it was.
-    pub(crate) fn wake(&self) {
+    /// Its topic is gone: who waits here learns of it.
+    pub(crate) fn delete(&self) {
+        self.deleted.store(true, Ordering::Release);
         self.end.watch.wake();
+    }
+
+    /// Whether its topic is gone.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 }

@@ -87,13 +87,6 @@ impl Replicas {
         }
     }
 
-    /// Wakes everyone who waits at a partition.
-    pub(crate) fn wake_all(&self) {
-        for (_, partition) in &self.led.pin() {
-            partition.wake();
-        }
-    }
-
     /// A partition that cannot be led does not keep the others from being led.
     fn lead_or_report(&self, image: &Image, topic: &TopicImage, partition: &PartitionImage) {
         if partition.leader != self.config.node_id {
@@ -149,7 +142,7 @@ impl Replicas {
             if let Err(error) = self.engine.delete_log(&log) {
                 tracing::error!(topic = %name, partition = partition.number(), %error, "the log cannot be removed");
             }
-            partition.wake();
+            partition.delete();
         }
     }
 

@@ -94,7 +94,6 @@ impl Running {
     /// Answers what was accepted, closes all connections, and writes what the next start needs to be a clean one.
     pub async fn shutdown(self) -> io::Result<()> {
         let Self { server, broker, .. } = self;
-        broker.replicas.wake_all();
         server.stop().await;
         let stopped = broker.metadata.shutdown().await;
         match &stopped {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use klamm_tests::client::{Client, batch, fetch_request, produce_request};
 use log_engine::batch::Compression;
-use wire::ErrorCode;
-use wire::messages::FetchRequest;
+use wire::header::ResponseHeader;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
-use wire::primitives::Uuid;
+use wire::messages::{FetchRequest, FetchResponse};
+use wire::primitives::{Reader, Uuid};
+use wire::{ApiKey, ErrorCode};
 
 use crate::in_process::{Klamm, NAMED, NOW, code, create, fetch, produce, topic_id};
 
@@ -142,7 +143,12 @@ fn a_deleted_topic_ends_the_wait() {
     client.send(&waiting, NAMED).expect("sent");
     let mut admin = klamm.client();
     crate::topics::delete(&mut admin, "t");
-    client.receive_frame().expect("an answer long before the wait is over");
+    let frame = client.receive_frame().expect("an answer");
+    let mut reader = Reader::new(&frame);
+    ResponseHeader::decode(&mut reader, ApiKey::Fetch.response_header_version(NAMED)).expect("a header");
+    let answer = FetchResponse::decode(&mut reader, NAMED).expect("an answer to the fetch");
+    let error = code(answer.responses[0].partitions[0].error_code);
+    assert_eq!(error, ErrorCode::UnknownTopicOrPartition, "not the empty answer of a wait that ran out");
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod list_offsets;
 mod produce;
 mod refusals;
 mod sendfile;
+mod sendfile_trace;
 mod start;
 mod topics;

@@ -143,6 +143,10 @@ impl Fetch {
         let mut reads = Vec::with_capacity(self.targets.len());
         for (wanted, target) in self.session.wanted().iter().zip(&self.targets) {
             let partition = match target {
+                Ok(partition) if partition.is_deleted() => {
+                    reads.push(Err(ErrorCode::UnknownTopicOrPartition));
+                    continue;
+                }
                 Ok(partition) => partition,
                 Err(code) => {
                     reads.push(Err(*code));
