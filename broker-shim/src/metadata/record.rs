@@ -1,7 +1,7 @@
 //! The metadata records that klamm understands, owned and without their encoding.
 //!
 //! One enum, so that decisions give records, the log carries them and the image folds them, all in the same words.
-//! How they are laid out in bytes is in [`super::codec`]. Records that only have to survive (quotas, credentials, ACLs,
+//! How they are laid out in bytes is in `codec`. Records that only have to survive (quotas, credentials, ACLs,
 //! delegation tokens) are kept as their bytes under the key that makes two of them the same thing.
 
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! position and rule, reading goes on where the next whole batch begins, and the run fails in the end. With `--json` each
 //! line is an object instead, damages included.
 //!
-//! Nothing is written, created or repaired, and logs and indexes are read in pieces: see [`segment`].
+//! Nothing is written, created or repaired, and logs and indexes are read in pieces: see `segment`.
 
 mod checkpoint;
 mod control;
