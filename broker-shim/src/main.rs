@@ -104,10 +104,14 @@ fn greet(running: &Running, log_dirs: &[PathBuf]) {
         running.addresses().iter().map(|(name, address)| format!("{name} {address}")).collect();
     let directories: Vec<String> = log_dirs.iter().map(|directory| directory.display().to_string()).collect();
     let report = running.open_report();
-    let left = if report.is_clean() { "cleanly" } else { "uncleanly" };
+    let found = match (running.is_fresh(), report.is_clean()) {
+        (true, _) => "formatted now",
+        (false, true) => "last stopped cleanly",
+        (false, false) => "last stopped uncleanly",
+    };
     println!("listening on {}", listeners.join(", "));
     println!(
-        "data in {} (cluster {}, {} partitions, last stopped {left})",
+        "data in {} (cluster {}, {} partitions, {found})",
         directories.join(", "),
         running.cluster_id(),
         running.partition_count()

@@ -47,6 +47,7 @@ pub struct Running {
     addresses: Vec<(String, SocketAddr)>,
     server: Server,
     broker: Arc<Broker>,
+    fresh: bool,
 }
 
 /// Starts a broker: when this returns, clients are served.
@@ -62,12 +63,13 @@ pub async fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Running, St
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.name.to_string(), bound.address)).collect();
     let advertised = advertised(&config, &bound);
     let config = Arc::new(config);
-    let broker = {
+    let (broker, fresh) = {
         let config = Arc::clone(&config);
-        Arc::new(spawn_blocking(move || open(config, disk, advertised)).await??)
+        spawn_blocking(move || open(config, disk, advertised)).await??
     };
+    let broker = Arc::new(broker);
     let server = Server::serve(bound, &broker, &config.connections);
-    Ok(Running { addresses, server, broker })
+    Ok(Running { addresses, server, broker, fresh })
 }
 
 impl Running {
@@ -79,6 +81,11 @@ impl Running {
     /// What opening the data directories found, and which disk backend runs.
     pub fn open_report(&self) -> &OpenReport {
         self.broker.engine.open_report()
+    }
+
+    /// Whether this start formatted a data directory.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// The cluster's id.
@@ -119,8 +126,12 @@ fn advertised(config: &Config, bound: &[Bound]) -> Vec<Endpoint> {
     .collect()
 }
 
-/// Everything that waits for the disk.
-fn open(config: Arc<Config>, disk: Arc<dyn Disk>, advertised: Vec<Endpoint>) -> Result<Broker, StartError> {
+/// Everything that waits for the disk. Says also whether a data directory was formatted.
+fn open(
+    config: Arc<Config>,
+    disk: Arc<dyn Disk>,
+    advertised: Vec<Endpoint>,
+) -> Result<(Broker, bool), StartError> {
     let directories = directories(&config);
     let formatted = format(&disk, &format_request(&config, &directories), SystemClock.now())?;
     let engine = Arc::new(Engine::open(engine_config(&config, &disk, directories, &formatted))?);
@@ -131,14 +142,10 @@ fn open(config: Arc<Config>, disk: Arc<dyn Disk>, advertised: Vec<Endpoint>) -> 
     replicas.lead_all(&image);
     replicas.report_strays(&image);
     engine.start_retention();
-    Ok(Broker::new(Parts {
-        cluster_id: formatted.cluster_id,
-        config,
-        advertised,
-        engine,
-        metadata,
-        replicas,
-    }))
+    let fresh = formatted.fresh;
+    let cluster_id = formatted.cluster_id;
+    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas });
+    Ok((broker, fresh))
 }
 
 fn backend(config: &Config) -> BackendChoice {

@@ -4,6 +4,7 @@
 mod admin;
 mod bad_input;
 mod fetch;
+mod full_disk;
 mod in_process;
 mod list_offsets;
 mod produce;

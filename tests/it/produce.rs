@@ -124,6 +124,25 @@ fn what_breaks_a_rule_is_refused_with_kafkas_error_and_nothing_is_stored() {
     assert_eq!(try_produce(&klamm, "t", 0, 1, &good), (ErrorCode::None, 0), "nothing was stored before");
 }
 
+#[test]
+fn zstd_is_refused_in_versions_that_came_before_it() {
+    let klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("t", 1);
+    let zstd = batch(Compression::Zstd { level: 3 }, NOW, &[b"one"]);
+    let gzip = batch(Compression::Gzip { level: -1 }, NOW, &[b"one"]);
+    let rows = [
+        (6, &zstd, ErrorCode::UnsupportedCompressionType),
+        (7, &zstd, ErrorCode::None),
+        (6, &gzip, ErrorCode::None),
+    ];
+    for (version, records, error) in rows {
+        let answer = client.call(&produce_request("t", 0, 1, records), version, |response| {
+            code(response.responses[0].partition_responses[0].error_code)
+        });
+        assert_eq!(answer.expect("an answer"), error, "version {version}");
+    }
+}
+
 /// Makes the checksum fit again.
 fn reseal(bytes: &mut [u8]) {
     let crc = crc32c::crc32c(&bytes[21..]);

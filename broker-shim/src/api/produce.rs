@@ -6,14 +6,17 @@
 use std::sync::Arc;
 
 use bytes::{Buf as _, BytesMut};
-use log_engine::{AppendError, AppendTicket, Appended, TopicPartition, batch::BatchView};
+use log_engine::{
+    AppendError, AppendTicket, Appended, TopicPartition,
+    batch::{BatchView, CompressionType},
+};
 use wire::{
     ErrorCode,
     messages::{
         ProduceRequest, ProduceResponse,
         produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
     },
-    primitives::Uuid,
+    primitives::{RecordsRef, Uuid},
 };
 
 use super::{body, malformed, respond, topic_id};
@@ -98,7 +101,7 @@ fn plan(broker: &Broker, context: &RequestContext, request: &ProduceRequest<'_>)
                 .iter()
                 .map(|data| PartitionPlan {
                     index: data.index,
-                    target: match refused {
+                    target: match refused.or_else(|| refuse_codec(context.version, data.records)) {
                         Some(code) => Err(code),
                         None => {
                             target(broker, context, request.acks, &topic.name, topic.topic_id, data.index)
@@ -123,6 +126,17 @@ fn refuse(broker: &Broker, context: &RequestContext, request: &ProduceRequest<'_
         return Some(ErrorCode::TransactionalIdAuthorizationFailed);
     }
     (!matches!(request.acks, -1..=1)).then_some(ErrorCode::InvalidRequiredAcks)
+}
+
+/// The first version that may carry zstd: older consumers could not know it (KIP-110).
+const ZSTD_FROM: i16 = 7;
+
+fn refuse_codec(version: i16, records: Option<RecordsRef<'_>>) -> Option<ErrorCode> {
+    if version >= ZSTD_FROM {
+        return None;
+    }
+    let batch = BatchView::read(records?.bytes).ok()?;
+    (batch.compression() == Ok(CompressionType::Zstd)).then_some(ErrorCode::UnsupportedCompressionType)
 }
 
 fn has_transactional_records(request: &ProduceRequest<'_>) -> bool {
