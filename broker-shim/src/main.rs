@@ -8,6 +8,7 @@ use broker_shim::{
     start,
 };
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, Signal as SignalNumber, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     log_to_stderr();
+    raise_descriptor_limit();
     let config = match Config::load(&sources(arguments)) {
         Ok(config) => config,
         Err(error) => return fail(EXIT_CONFIG, &error),
@@ -67,6 +69,14 @@ fn log_to_stderr() {
         .init();
 }
 
+/// Descriptors up to what the system allows, as a JVM takes them: the soft limit is made for programs that use select.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
+}
+
 fn sources(arguments: Arguments) -> Sources {
     let text = |os: OsString| os.into_string().ok();
     let environment =
@@ -86,6 +96,9 @@ async fn run(config: Config) -> ExitCode {
         Ok(stop) => stop,
         Err(error) => return fail(EXIT_START, &error),
     };
+    if let Err(error) = survive_file_size_limit() {
+        return fail(EXIT_START, &error);
+    }
     let running = match start(config).await {
         Ok(running) => running,
         Err(error) => return fail(EXIT_START, &error),
@@ -97,6 +110,12 @@ async fn run(config: Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(EXIT_STOP, &error),
     }
+}
+
+/// A write beyond the limit of file sizes ends a process that does not handle the signal. One that does gets an error,
+/// which is to us what a full disk is. The handler stays when the stream of signals is dropped.
+fn survive_file_size_limit() -> std::io::Result<()> {
+    signal(SignalKind::from_raw(SignalNumber::XFSZ.as_raw())).map(drop)
 }
 
 fn greet(running: &Running, log_dirs: &[PathBuf]) {

@@ -3,5 +3,6 @@
 //! Needs nothing but the build: what only Kafka or a real client can judge is in `tests/interop`.
 
 mod frames;
+mod limits;
 mod restart;
 mod start;

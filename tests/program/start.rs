@@ -153,3 +153,17 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     found.sort();
     found
 }
+
+#[test]
+fn logs_without_an_identity_are_not_given_a_new_one() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let properties = Properties::new(&place.path().join("data"));
+    broker::start(&properties).stop();
+    let identity = properties.data().join("meta.properties");
+    let kept = fs::read(&identity).expect("the directory was formatted");
+    fs::remove_file(&identity).expect("the file can be removed");
+    assert_says(&refused(&properties), &["holds logs but no meta.properties"]);
+    assert!(!identity.exists(), "nothing was made");
+    fs::write(&identity, kept).expect("the file can be brought back");
+    broker::start(&properties).stop();
+}

@@ -18,7 +18,7 @@ use std::{
 
 use log_engine::{
     error::OpenError,
-    io::Disk,
+    io::{Disk, FileKind},
     log_dir::{self, MetaProperties},
     types::{TimestampMs, TopicId},
 };
@@ -113,6 +113,12 @@ pub enum FormatError {
         /// The directory that should hold the metadata log.
         dir: PathBuf,
     },
+    /// A directory holds logs, but nothing says whose they are.
+    #[error("{} holds logs but no meta.properties: bring the file back, or move the logs away", dir.display())]
+    IdentityLost {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// `bootstrap.checkpoint` is damaged.
     #[error("{}: {problem}", path.display())]
     Bootstrap {
@@ -136,6 +142,11 @@ pub fn format(disk: &Arc<dyn Disk>, wanted: &Format, now: TimestampMs) -> Result
         .iter()
         .map(|dir| log_dir::read_meta_properties(disk, dir))
         .collect::<Result<Vec<_>, _>>()?;
+    for (dir, _) in wanted.log_dirs.iter().zip(&found).filter(|(_, meta)| meta.is_none()) {
+        if holds_logs(disk, dir).map_err(in_file(dir))? {
+            return Err(FormatError::IdentityLost { dir: dir.clone() });
+        }
+    }
     let cluster_id = cluster_of(wanted, &found)?;
     let mut directory_ids = Vec::with_capacity(found.len());
     for (dir, meta) in wanted.log_dirs.iter().zip(&found) {
@@ -154,6 +165,22 @@ pub fn format(disk: &Arc<dyn Disk>, wanted: &Format, now: TimestampMs) -> Result
     }
     let fresh = !(metadata.is_empty() && others.is_empty());
     Ok(Formatted { cluster_id, directory_ids, fresh })
+}
+
+/// Whether formatting would give a new identity to what someone stored. A format that was interrupted has made the
+/// metadata log's directory, but no `.log` in it.
+fn holds_logs(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<bool> {
+    let entries = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries.into_iter().filter(|entry| entry.kind == FileKind::Directory) {
+        let files = disk.list(&entry.path)?;
+        if files.iter().any(|file| file.path.extension().is_some_and(|extension| extension == "log")) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn cluster_of(wanted: &Format, found: &[Option<MetaProperties>]) -> Result<String, FormatError> {
