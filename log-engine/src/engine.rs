@@ -230,6 +230,7 @@ impl Engine {
         let id = u128::from(home.random()) << 64 | u128::from(home.random());
         let doomed = home.path.join(deleted_directory_name(partition, id));
         log.move_to(&doomed)?;
+        home.disk.sync_dir(&home.path)?;
         let due = home.clock.now().get().saturating_add(log.config().file_delete_delay_ms);
         home.note_deleted(due, doomed);
         Ok(true)

@@ -21,8 +21,13 @@ impl Log {
         self.flush()
     }
 
-    /// Renames the log's directory. What is open stays readable.
-    pub(crate) fn move_to(&self, path: &Path) -> io::Result<()> {
+    /// Renames the log's directory, once no flush is under way; from then on there is nothing to flush. What is open
+    /// stays readable. Answers `false` where the log was moved before.
+    pub(crate) fn move_to(&self, path: &Path) -> io::Result<bool> {
+        let mut flushed = self.flushed();
+        if flushed.gone {
+            return Ok(false);
+        }
         for segment in self.segments().iter() {
             segment.open_all()?;
         }
@@ -31,6 +36,7 @@ impl Log {
         for segment in self.segments().iter() {
             segment.follow_path();
         }
-        self.home.disk.sync_dir(&self.home.path)
+        flushed.gone = true;
+        Ok(true)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
 use crate::error::AppendError;
@@ -23,11 +23,14 @@ use super::tail::{Pending, Tail};
 pub(super) struct Flushed {
     /// The snapshot at the recovery point, where no segment begins there.
     pub(super) stray_snapshot: Option<Offset>,
+    /// The directory was renamed away: its old name means nothing now, or another log.
+    pub(super) gone: bool,
 }
 
 impl Log {
     /// Everything published so far becomes durable, and the recovery point moves behind it. A failing disk takes the
-    /// directory offline; one that is merely full does not: what cannot be written then can be made again.
+    /// directory offline; one that is merely full does not: what cannot be written then can be made again. Without
+    /// effect on a log that was deleted.
     pub fn flush(&self) -> io::Result<()> {
         self.flush_to_recovery_point().inspect_err(|error| {
             if error.kind() != io::ErrorKind::StorageFull {
@@ -42,8 +45,16 @@ impl Log {
         files.try_for_each(|file| file.sync_data()).inspect_err(|error| self.fail_directory("flush", error))
     }
 
+    /// No flush is under way, and the log keeps its place, while the guard is held.
+    pub(super) fn flushed(&self) -> MutexGuard<'_, Flushed> {
+        self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn flush_to_recovery_point(&self) -> io::Result<()> {
-        let mut flushed = self.flushing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut flushed = self.flushed();
+        if flushed.gone {
+            return Ok(());
+        }
         let unflushed_bytes = self.unflushed_bytes.load(Ordering::Relaxed);
         let (end, snapshot) = {
             let tail = self.tail();
@@ -130,6 +141,10 @@ impl Log {
         };
         drop(self.wait_while(self.tail(), on_their_way));
         self.sync_before(before).map_err(|error| {
+            // A deletion meanwhile took the names away, which says nothing of the disk.
+            if self.flushed().gone {
+                return AppendError::Closed;
+            }
             self.fail_directory("flush", &error);
             AppendError::Io { path: self.directory(), error: Arc::new(error) }
         })?;
@@ -146,7 +161,7 @@ impl Log {
             .cloned()
             .collect();
         for segment in older {
-            self.sync_segment(&segment)?;
+            segment.files_to_sync()?.try_for_each(|file| file.sync_data())?;
         }
         self.home.disk.sync_dir(&self.path.get())
     }

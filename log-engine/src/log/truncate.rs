@@ -117,13 +117,19 @@ impl Log {
 
     /// Removes the oldest `count` segments; the log then starts at the next one at the earliest.
     pub(crate) fn delete_segments(&self, count: usize) -> std::io::Result<()> {
+        let flushed = self.flushed();
+        if flushed.gone {
+            return Ok(());
+        }
         let Some(start) = self.segments().iter().nth(count).map(|segment| segment.base_offset) else {
             return Ok(());
         };
         self.raise_log_start(start);
         let old = self.segments_mut().take_before(start);
         mark_all_deleted(&old)?;
-        remove_all(&old)
+        remove_all(&old)?;
+        drop(flushed);
+        Ok(())
     }
 
     fn open_and_drained(&self) -> Result<MutexGuard<'_, Tail>, TruncateError> {

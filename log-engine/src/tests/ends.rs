@@ -152,6 +152,34 @@ fn threads_that_append_at_once_leave_one_log_without_gaps_in_which_each_finds_it
 }
 
 #[test]
+fn a_flush_that_comes_after_the_deletion_leaves_the_directory_online() {
+    let (_fixture, engine, log) = opened(small_segments());
+    append_numbered(&log, 0..40);
+    assert!(engine.delete_log(&orders()).unwrap());
+    let moved = file_names(&log.directory());
+    log.flush().unwrap();
+    assert_eq!(file_names(&log.directory()), moved, "nothing is written for a log that is gone");
+    assert!(log.home().dir_state().offline().is_none());
+    append_numbered(&create(&engine, small_segments()), 0..5);
+}
+
+#[test]
+fn a_log_deleted_while_its_flushes_run_leaves_the_directory_online() {
+    let fixture = Fixture::new();
+    let engine = fixture.open();
+    for _ in 0..20 {
+        let log = create(&engine, small_segments());
+        append_numbered(&log, 0..20);
+        thread::scope(|scope| {
+            let flushes = scope.spawn(|| (0..4).try_for_each(|_| log.flush()));
+            assert!(engine.delete_log(&orders()).unwrap());
+            flushes.join().unwrap().unwrap();
+        });
+        assert!(log.home().dir_state().offline().is_none());
+    }
+}
+
+#[test]
 fn a_deleted_log_is_gone_at_once_its_readers_go_on_and_its_name_is_free() {
     let (fixture, engine, log) = opened(LogConfig { file_delete_delay_ms: 0, ..LogConfig::default() });
     append_numbered(&log, 0..5);
