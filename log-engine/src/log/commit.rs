@@ -45,13 +45,14 @@ impl CommitTarget for Log {
             self.arrived.notify_all();
         }
         drop(tail);
+        // First whoever moves the high watermark, then the producer: who holds an acknowledgement finds its records.
+        if let (Ok(_), Some(listener)) = (&outcome, self.end_listener.get()) {
+            listener.published(self, self.offsets.snapshot());
+        }
         for repetition in arrived.repetitions {
             repetition.resolve(outcome.clone().map(|first| Appended { duplicate: true, ..first }));
         }
         arrived.resolver.resolve(outcome);
-        if let (false, Some(listener)) = (failed, self.end_listener.get()) {
-            listener.published(self, self.offsets.snapshot());
-        }
     }
 }
 

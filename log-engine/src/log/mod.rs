@@ -70,7 +70,7 @@ pub struct Log {
     end_listener: OnceLock<Arc<dyn EndListener>>,
 }
 
-/// Is told after every publication. Runs on the thread that published: be quick, and do not append from it.
+/// Is told after every publication, before the append is acknowledged. Runs on the thread that published: be quick, and do not append from it.
 pub trait EndListener: Send + Sync {
     /// Records up to `offsets.log_end` can be read.
     fn published(&self, log: &Log, offsets: LogOffsets);

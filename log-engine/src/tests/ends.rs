@@ -1,5 +1,8 @@
 //! Moving a log's ends, finding offsets by time, recognising repetitions, appending from many threads.
 
+use std::pin::Pin;
+use std::sync::{Mutex, mpsc};
+use std::task::{Context, Waker};
 use std::thread;
 
 use super::*;
@@ -149,6 +152,38 @@ fn threads_that_append_at_once_leave_one_log_without_gaps_in_which_each_finds_it
     assert_eq!(log.offsets().log_end, Offset::new(200));
     drop((log, engine));
     assert_eq!(values_from(&fixture.open().log(&orders()).unwrap(), 0), placed);
+}
+
+/// Stops in the middle of being told until it is let go on, then raises the high watermark.
+struct HesitantListener {
+    told: mpsc::SyncSender<()>,
+    go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl EndListener for HesitantListener {
+    fn published(&self, log: &Log, offsets: LogOffsets) {
+        self.told.send(()).unwrap();
+        self.go_on.lock().unwrap().recv().unwrap();
+        log.set_high_watermark(offsets.log_end);
+    }
+}
+
+#[test]
+fn an_append_is_acknowledged_only_when_the_listener_has_raised_the_high_watermark() {
+    let (_fixture, _engine, log) = opened(LogConfig::default());
+    let (told, is_told) = mpsc::sync_channel(1);
+    let (let_go, go_on) = mpsc::sync_channel(1);
+    assert!(log.set_end_listener(Arc::new(HesitantListener { told, go_on: Mutex::new(go_on) })));
+    // Durable, because such an append is published on the committer's thread and not on this one.
+    let mut request = AppendRequest::from_client(batch_of(&[b"first"], NOW), LeaderEpoch::new(0));
+    request.durability = Some(Durability::Sync);
+    let mut ticket = log.append(request).unwrap();
+    is_told.recv().unwrap();
+    let early = Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(early.is_pending(), "acknowledged while the listener was still being told");
+    let_go.send(()).unwrap();
+    ticket.wait().unwrap();
+    assert_eq!(log.offsets().high_watermark, Offset::new(1));
 }
 
 #[test]
