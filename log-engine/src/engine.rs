@@ -25,7 +25,8 @@ use crate::log_dir::{
 use crate::metrics::EngineCounts;
 use crate::segment::LogPath;
 use crate::segment::name::{
-    DirectoryName, deleted_directory_name, is_legal_topic_name, parse_directory_name,
+    DELETED_DIRECTORY, DirectoryName, FileType, STRAY_DIRECTORY, is_legal_topic_name, moved_directory_name,
+    parse_directory_name, parse_file_name,
 };
 use crate::types::{Offset, TopicId, TopicPartition};
 
@@ -198,6 +199,11 @@ impl Engine {
         }
         let home = self.home_for_new_log(dir)?;
         let path = home.path.join(partition.to_string());
+        if holds_records(&*home.disk, &path)
+            .map_err(|error| CreateLogError::Io { path: path.clone(), error })?
+        {
+            return Err(CreateLogError::DirectoryTaken { path });
+        }
         let log = create_files(&home, &path, partition, topic_id, config)
             .map_err(|error| CreateLogError::Io { path, error })?;
         self.logs.insert(Arc::clone(&log));
@@ -222,17 +228,34 @@ impl Engine {
     }
 
     /// Takes a log away; answers whether there was one. Its directory is renamed at once and removed after
-    /// `file.delete.delay.ms`; readers that hold slices keep their files.
+    /// `file.delete.delay.ms`; readers that hold slices keep their files. Where the rename fails, the log stays and
+    /// can be read, but takes no appends any more; deleting it may be tried again.
     pub fn delete_log(&self, partition: &TopicPartition) -> io::Result<bool> {
-        let Some(log) = self.logs.remove(partition) else { return Ok(false) };
+        let Some(log) = self.log(partition) else { return Ok(false) };
         log.refuse_appends();
+        let doomed = path_to_move_to(&log, DELETED_DIRECTORY);
+        if !log.move_to(&doomed)? {
+            return Ok(false);
+        }
+        self.logs.remove(partition);
         let home = log.home();
-        let id = u128::from(home.random()) << 64 | u128::from(home.random());
-        let doomed = home.path.join(deleted_directory_name(partition, id));
-        log.move_to(&doomed)?;
-        home.disk.sync_dir(&home.path)?;
         let due = home.clock.now().get().saturating_add(log.config().file_delete_delay_ms);
         home.note_deleted(due, doomed);
+        home.disk.sync_dir(&home.path)?;
+        Ok(true)
+    }
+
+    /// Takes a log away that no metadata know of, as Kafka does with a stray replica; answers whether there was one.
+    /// Its directory is renamed to `topic-partition.<32 hex digits>-stray` and its files are kept. No start opens it:
+    /// whoever wants the records back renames it.
+    pub fn set_aside(&self, partition: &TopicPartition) -> io::Result<bool> {
+        let Some(log) = self.log(partition) else { return Ok(false) };
+        log.close()?;
+        if !log.move_to(&path_to_move_to(&log, STRAY_DIRECTORY))? {
+            return Ok(false);
+        }
+        self.logs.remove(partition);
+        log.home().disk.sync_dir(&log.home().path)?;
         Ok(true)
     }
 
@@ -468,6 +491,30 @@ fn open_log(
         crate::error::ReadError::Io(error) => OpenError::Io { path, error },
         other => OpenError::Io { path, error: io::Error::other(other.to_string()) },
     })
+}
+
+// Beside the log's directory, under a name that no other has.
+fn path_to_move_to(log: &Log, suffix: &str) -> PathBuf {
+    let home = log.home();
+    let id = u128::from(home.random()) << 64 | u128::from(home.random());
+    home.path.join(moved_directory_name(log.partition(), id, suffix))
+}
+
+// Whether a directory holds more of a log than a creation that was cut short leaves: its empty first segment.
+fn holds_records(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
+    let entries = match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        if let Some(name) = entry.name().and_then(parse_file_name)
+            && name.file_type == FileType::Log
+            && (name.offset > Offset::ZERO || disk.metadata(&entry.path)?.len > 0)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn create_files(

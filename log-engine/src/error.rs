@@ -221,6 +221,12 @@ pub enum CreateLogError {
         /// The directory.
         dir: PathBuf,
     },
+    /// The directory holds a log that the engine did not open; its records are not to turn up in another topic.
+    #[error("{} holds records already; move it away", path.display())]
+    DirectoryTaken {
+        /// The directory.
+        path: PathBuf,
+    },
     /// No data directory serves.
     #[error(transparent)]
     Offline(#[from] OfflineError),

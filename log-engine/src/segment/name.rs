@@ -85,6 +85,12 @@ pub fn parse_file_name(name: &str) -> Option<FileName> {
     Some(FileName { offset: Offset::new(digits.parse().ok()?), file_type, state })
 }
 
+/// How the name of a deleted partition's directory ends.
+pub(crate) const DELETED_DIRECTORY: &str = "-delete";
+
+/// How the name of a stray partition's directory ends.
+pub(crate) const STRAY_DIRECTORY: &str = "-stray";
+
 /// What a directory inside a data directory is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DirectoryName {
@@ -101,9 +107,9 @@ pub enum DirectoryName {
 /// Takes the name of a directory apart; `None` for directories that are no partition's.
 pub fn parse_directory_name(name: &str) -> Option<DirectoryName> {
     for (suffix, make) in [
-        ("-delete", DirectoryName::Deleted as fn(TopicPartition) -> DirectoryName),
+        (DELETED_DIRECTORY, DirectoryName::Deleted as fn(TopicPartition) -> DirectoryName),
         ("-future", DirectoryName::Future),
-        ("-stray", DirectoryName::Stray),
+        (STRAY_DIRECTORY, DirectoryName::Stray),
     ] {
         if let Some(rest) = name.strip_suffix(suffix)
             && let Some((partition, id)) = rest.rsplit_once('.')
@@ -134,10 +140,11 @@ fn parse_partition(name: &str) -> Option<TopicPartition> {
     is_legal_topic_name(topic).then(|| TopicPartition::new(topic, partition))
 }
 
-/// The directory a deleted partition is renamed to. `id` makes it unique; 32 hexadecimal digits. Long topic names are
-/// shortened so that the name stays within 255 characters, as Kafka does.
-pub(crate) fn deleted_directory_name(partition: &TopicPartition, id: u128) -> String {
-    let suffix = format!("-{}.{id:032x}-delete", partition.partition);
+/// The directory a partition is renamed to, with [`DELETED_DIRECTORY`] or [`STRAY_DIRECTORY`] at its end. `id` makes it
+/// unique; 32 hexadecimal digits. Long topic names are shortened so that the name stays within 255 characters, as Kafka
+/// does.
+pub(crate) fn moved_directory_name(partition: &TopicPartition, id: u128, suffix: &str) -> String {
+    let suffix = format!("-{}.{id:032x}{suffix}", partition.partition);
     let kept = partition.topic.len().min(255 - suffix.len());
     format!("{}{suffix}", &partition.topic[..kept])
 }
@@ -219,9 +226,10 @@ mod tests {
     #[test]
     fn the_name_of_a_deleted_partition_is_read_back_and_fits_a_file_system() {
         let partition = TopicPartition::new("orders", 3);
-        let name = deleted_directory_name(&partition, 0x271c_91ae);
+        let name = moved_directory_name(&partition, 0x271c_91ae, DELETED_DIRECTORY);
         assert_eq!(name, "orders-3.000000000000000000000000271c91ae-delete");
         assert_eq!(parse_directory_name(&name), Some(DirectoryName::Deleted(partition)));
-        assert_eq!(deleted_directory_name(&TopicPartition::new("t".repeat(249), 3), 1).len(), 255);
+        let long = TopicPartition::new("t".repeat(249), 3);
+        assert_eq!(moved_directory_name(&long, 1, DELETED_DIRECTORY).len(), 255);
     }
 }

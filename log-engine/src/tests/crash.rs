@@ -233,3 +233,23 @@ fn a_full_disk_in_the_middle_of_a_background_flush_takes_nothing_offline() {
     assert_eq!(log.recovery_point(), Offset::new(25));
     assert_eq!(log.offsets().durable_end, Offset::new(25));
 }
+
+#[test]
+fn a_log_whose_directory_cannot_be_renamed_stays_readable_and_is_deleted_when_tried_again() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    append_numbered(&log, 0..3);
+    disk.inject(Fault::next(Operation::Name, EIO).on("/data/orders-0"));
+    assert_eq!(engine.delete_log(&orders()).unwrap_err().raw_os_error(), Some(EIO));
+    let kept = engine.log(&orders()).expect("the log is where it was");
+    assert_eq!(values_from(&kept, 0), numbered(0..3));
+    kept.flush().unwrap();
+    assert!(matches!(
+        engine.create_log(&orders(), TopicId::new([8; 16]), LogConfig::default(), None),
+        Err(CreateLogError::OtherTopicId { .. })
+    ));
+    assert!(engine.delete_log(&orders()).unwrap());
+    assert!(engine.log(&orders()).is_none());
+    assert_eq!(create(&engine, LogConfig::default()).offsets().log_end, Offset::ZERO);
+}

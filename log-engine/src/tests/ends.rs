@@ -7,6 +7,7 @@ use std::thread;
 
 use super::*;
 use crate::io::FileKind;
+use crate::segment::name::{DirectoryName, parse_directory_name};
 
 fn opened(config: LogConfig) -> (Fixture, Engine, Arc<Log>) {
     let fixture = Fixture::new();
@@ -212,6 +213,49 @@ fn a_log_deleted_while_its_flushes_run_leaves_the_directory_online() {
         });
         assert!(log.home().dir_state().offline().is_none());
     }
+}
+
+#[test]
+fn a_directory_that_holds_records_is_not_taken_for_a_new_log() {
+    let (fixture, engine, log) = opened(LogConfig::default());
+    append_numbered(&log, 0..5);
+    assert!(engine.delete_log(&orders()).unwrap());
+    std::fs::rename(log.directory(), fixture.log_dir()).unwrap();
+    let create = || engine.create_log(&orders(), TopicId::new([8; 16]), LogConfig::default(), None);
+    assert!(matches!(create(), Err(CreateLogError::DirectoryTaken { path }) if path == fixture.log_dir()));
+    assert!(std::fs::read(fixture.log_dir().join("00000000000000000000.log")).unwrap().len() > 5 * 61);
+    std::fs::remove_dir_all(fixture.log_dir()).unwrap();
+
+    std::fs::create_dir(fixture.log_dir()).unwrap();
+    std::fs::write(fixture.log_dir().join("00000000000000000000.log"), b"").unwrap();
+    let log = create().expect("an unfinished creation is finished");
+    append_numbered(&log, 0..5);
+}
+
+#[test]
+fn a_log_set_aside_keeps_its_files_under_the_name_of_a_stray_and_no_start_opens_it() {
+    let (fixture, engine, log) = opened(small_segments());
+    append_numbered(&log, 0..40);
+    let bytes_of = |dir: &Path| -> Vec<(String, Vec<u8>)> {
+        let logs = file_names(dir).into_iter().filter(|name| name.ends_with(".log"));
+        logs.map(|name| (name.clone(), std::fs::read(dir.join(&name)).unwrap())).collect()
+    };
+    let before = bytes_of(&fixture.log_dir());
+    assert!(engine.set_aside(&orders()).unwrap());
+    assert!(!engine.set_aside(&orders()).unwrap());
+    assert!(engine.log(&orders()).is_none());
+    let aside = log.directory();
+    let name = aside.file_name().unwrap().to_str().unwrap();
+    assert_eq!(parse_directory_name(name), Some(DirectoryName::Stray(orders())));
+    assert_eq!(bytes_of(&aside), before);
+    append_numbered(&create(&engine, LogConfig::default()), 0..2);
+    engine.close().unwrap();
+    drop((log, engine));
+
+    let engine = fixture.open();
+    assert_eq!(engine.logs().len(), 1);
+    assert_eq!(values_from(&engine.log(&orders()).unwrap(), 0), numbered(0..2));
+    assert_eq!(bytes_of(&aside), before);
 }
 
 #[test]
