@@ -465,10 +465,12 @@ fn open_log(
     let metadata =
         checkpoint::read_small_file(&home.disk, &metadata_path).map_err(OpenError::io(&metadata_path))?;
     let topic_id = match metadata {
-        Some(bytes) if !bytes.is_empty() => {
-            Some(parse_partition_metadata(&metadata_path, &String::from_utf8_lossy(&bytes))?)
-        }
-        _ => None,
+        Some(bytes) => parse_partition_metadata(&metadata_path, &String::from_utf8_lossy(&bytes))
+            .inspect_err(|damage| {
+                tracing::warn!("{partition} has no topic id until it is given one: {damage}")
+            })
+            .ok(),
+        None => None,
     };
     let known = |offsets: &OffsetsByPartition| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
     // The marker speaks of the broker's logs. Kafka's controller goes on writing its log after the broker has left the

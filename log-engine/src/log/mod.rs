@@ -34,6 +34,8 @@ use std::sync::{
 use crate::commit::Chain;
 use crate::config::LogConfig;
 use crate::home::Home;
+use crate::io::atomic_replace;
+use crate::log_dir::{PARTITION_METADATA_FILE, format_partition_metadata};
 use crate::producer::ProducerEntry;
 use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, SegmentInfo};
@@ -51,7 +53,7 @@ use tail::Tail;
 /// The log of one partition.
 pub struct Log {
     partition: TopicPartition,
-    topic_id: Option<TopicId>,
+    topic_id: OnceLock<TopicId>,
     home: Arc<Home>,
     path: Arc<LogPath>,
     config: RwLock<Arc<LogConfig>>,
@@ -82,9 +84,24 @@ impl Log {
         &self.partition
     }
 
-    /// The topic's id; directories written before topics had ids have none.
+    /// The topic's id. Directories written before topics had ids have none, nor has one whose `partition.metadata` was
+    /// lost or cannot be read.
     pub fn topic_id(&self) -> Option<TopicId> {
-        self.topic_id
+        self.topic_id.get().copied()
+    }
+
+    /// Gives a log without a topic id the one that the metadata have for it, durably. Answers the id it has then, which
+    /// is another one where it had one.
+    pub fn adopt_topic_id(&self, id: TopicId) -> io::Result<TopicId> {
+        let in_place = self.flushed();
+        if let Some(own) = self.topic_id() {
+            return Ok(own);
+        }
+        if !in_place.gone {
+            let path = self.path.get().join(PARTITION_METADATA_FILE);
+            atomic_replace(&*self.home.disk, &path, format_partition_metadata(id).as_bytes())?;
+        }
+        Ok(*self.topic_id.get_or_init(|| id))
     }
 
     /// The data directory that the log lies in.

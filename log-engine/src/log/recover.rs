@@ -294,7 +294,7 @@ impl<'a> Recovery<'a> {
         let seed = self.seed;
         let log = Arc::new(Log {
             partition: seed.partition.clone(),
-            topic_id: seed.topic_id,
+            topic_id: seed.topic_id.map_or_else(OnceLock::new, OnceLock::from),
             home: Arc::clone(&seed.home),
             path: Arc::clone(&seed.path),
             config: RwLock::new(Arc::new(seed.config.clone())),

@@ -279,3 +279,28 @@ fn a_deleted_log_is_gone_at_once_its_readers_go_on_and_its_name_is_free() {
     assert_eq!(values_from(&engine.log(&orders()).unwrap(), 0), numbered(0..2));
     assert!(engine.disk().metadata(&fixture.log_dir()).is_ok_and(|found| found.kind == FileKind::Directory));
 }
+
+#[test]
+fn a_log_with_a_lost_or_torn_topic_id_is_opened_and_keeps_the_id_it_is_given() {
+    for torn in [None, Some(""), Some("version: 0\ntopic_id: zox"), Some("\0\0\0\0")] {
+        let (fixture, engine, log) = opened(LogConfig::default());
+        let id = log.topic_id().unwrap();
+        append_numbered(&log, 0..3);
+        engine.close().unwrap();
+        drop((log, engine));
+        let file = fixture.log_dir().join("partition.metadata");
+        let whole = std::fs::read(&file).unwrap();
+        match torn {
+            None => std::fs::remove_file(&file).unwrap(),
+            Some(text) => std::fs::write(&file, text).unwrap(),
+        }
+        let engine = fixture.open();
+        let log = engine.log(&orders()).unwrap();
+        assert_eq!((log.topic_id(), values_from(&log, 0)), (None, numbered(0..3)), "{torn:?}");
+        assert_eq!(log.adopt_topic_id(id).unwrap(), id);
+        assert_eq!(log.adopt_topic_id(TopicId::new([9; 16])).unwrap(), id, "the first one stays");
+        assert_eq!(std::fs::read(&file).unwrap(), whole);
+        drop((log, engine));
+        assert_eq!(fixture.open().log(&orders()).unwrap().topic_id(), Some(id));
+    }
+}
