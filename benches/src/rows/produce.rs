@@ -12,7 +12,7 @@ use std::process::Command;
 use klamm_tests::process::run;
 
 use super::{BareServer, Bench, column};
-use crate::frames::{self, Recorder, Recording};
+use crate::frames::{self, Recorder, Recording, Replayed};
 use crate::report::Row;
 use crate::subject::{Server, Subject};
 
@@ -44,29 +44,29 @@ pub(super) fn measure(bench: &Bench, record_size: u64) -> io::Result<Vec<Row>> {
             column(&mut cpu, subject).push((server.cpu_seconds() - before) / gigabytes(bytes));
             column(&mut memory, subject).push(server.memory_mb("VmHWM"));
         }
+        // In turns, so that what the machine does meanwhile falls on both.
         let directory = bench.directory()?;
         let (server, recording) = record(bench, directory.path(), record_size)?;
         let rounds = usize::try_from(bytes / recording.bytes().max(1)).unwrap_or(1).max(1);
         for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
             let before = server.cpu_seconds();
-            let replayed = frames::replay(server.address(), &recording, rounds, WINDOW, pace)?;
-            row.klamm.push((server.cpu_seconds() - before) / gigabytes(replayed.bytes));
-            if pace == 0 {
-                full_rate.klamm.push(replayed.bytes as f64 / 1e6 / replayed.elapsed.as_secs_f64());
-            }
-        }
-        drop(server);
-        for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
+            let klamm = frames::replay(server.address(), &recording, rounds, WINDOW, pace)?;
+            row.klamm.push((server.cpu_seconds() - before) / gigabytes(klamm.bytes));
             let file = directory.path().join("bare");
             let bare = BareServer::start(&["receive", &file.to_string_lossy(), "1"])?;
-            let replayed = frames::replay(bare.address, &recording, rounds, WINDOW, pace)?;
-            row.limit.push(bare.cpu_seconds() / gigabytes(replayed.bytes));
+            let limit = frames::replay(bare.address, &recording, rounds, WINDOW, pace)?;
+            row.limit.push(bare.cpu_seconds() / gigabytes(limit.bytes));
             if pace == 0 {
-                full_rate.limit.push(replayed.bytes as f64 / 1e6 / replayed.elapsed.as_secs_f64());
+                full_rate.klamm.push(megabytes_per_second(klamm));
+                full_rate.limit.push(megabytes_per_second(limit));
             }
         }
     }
     Ok(vec![rate, latency, cpu, memory, paced, full, full_rate])
+}
+
+fn megabytes_per_second(replayed: Replayed) -> f64 {
+    replayed.bytes as f64 / 1e6 / replayed.elapsed.as_secs_f64()
 }
 
 fn gigabytes(bytes: u64) -> f64 {
