@@ -126,6 +126,22 @@ fn a_fetch_that_finds_too_little_waits_until_enough_is_there() {
 }
 
 #[test]
+fn a_segment_that_ends_before_enough_was_found_does_not_make_the_reader_wait_while_more_is_behind_it() {
+    let klamm = Klamm::start(&[]);
+    let mut client = klamm.client();
+    create(&mut client, "t", 1, &[("segment.bytes", "1048576")]);
+    let size = (0..4).map(|_| produce_to(&mut client, 0, &[b'x'; 600_000])).max().expect("four");
+    for offset in 0..3 {
+        let waiting = FetchRequest {
+            min_bytes: 8 << 20,
+            max_wait_ms: 3_600_000,
+            ..fetch_request("t", 0, offset, 8 << 20)
+        };
+        assert_eq!(lengths(&mut client, &waiting), [(0, size)], "offset {offset}");
+    }
+}
+
+#[test]
 fn a_fetch_that_finds_nothing_is_answered_when_its_time_is_up() {
     let klamm = Klamm::start(&[]);
     let mut client = klamm.with_topic("t", 1);

@@ -75,6 +75,9 @@ pub struct Fetched {
     pub offsets: LogOffsets,
     /// Aborted transactions among the records; only for [`Isolation::LastStable`].
     pub aborted: Vec<AbortedTransaction>,
+    /// Whether the records end with their segment although the reader may see more behind it: not the end of what is
+    /// there, however few they are.
+    pub stops_at_segment: bool,
 }
 
 /// Where the records are.
@@ -110,7 +113,7 @@ impl Fetched {
     }
 
     fn empty(offsets: LogOffsets) -> Self {
-        Self { data: FetchedData::Empty, offsets, aborted: Vec::new() }
+        Self { data: FetchedData::Empty, offsets, aborted: Vec::new(), stops_at_segment: false }
     }
 }
 
@@ -139,7 +142,9 @@ impl Log {
             Isolation::LogEnd | Isolation::HighWatermark => Vec::new(),
         };
         let slice = FileSlice::new(segment.file()?, first.position, len);
-        Ok(Fetched { data: FetchedData::File(slice), offsets, aborted })
+        let (size, segment_end) = segment.published();
+        let stops_at_segment = segment_end < end && first.position + len as u64 >= size;
+        Ok(Fetched { data: FetchedData::File(slice), offsets, aborted, stops_at_segment })
     }
 
     /// The batch that holds `offset`, or the first one behind it where compaction took it.

@@ -168,12 +168,14 @@ impl Fetch {
         Ok(reads)
     }
 
+    /// A slice ends with its segment. Where more lies behind it, waiting would bring nothing that asking again does not
+    /// (Kafka's DelayedFetch completes when the offset is on an older segment than the end).
     fn is_enough(&self, reads: &[PartitionRead]) -> bool {
         let bytes: usize = reads.iter().flatten().map(Fetched::len).sum();
         bytes >= self.min_bytes
             || self.max_wait.is_zero()
             || reads.is_empty()
-            || reads.iter().any(Result::is_err)
+            || reads.iter().any(|read| read.as_ref().map_or(true, |fetched| fetched.stops_at_segment))
     }
 
     fn partitions(&self) -> impl Iterator<Item = Arc<Partition>> {
