@@ -3,7 +3,6 @@
 
 use std::{
     io,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,13 +28,7 @@ enum LeadError {
     /// Its log cannot be made.
     #[error(transparent)]
     Create(#[from] CreateLogError),
-    /// There is a log of its name, of a topic that no longer exists.
-    #[error(
-        "the log in {} is of an earlier topic of that name ({found}, not {expected}); move it away",
-        directory.display()
-    )]
-    OtherTopic { directory: PathBuf, found: TopicId, expected: TopicId },
-    /// Its new epoch cannot be written.
+    /// Its new epoch or id cannot be written, or what lies in its place cannot be set aside.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -116,15 +109,14 @@ impl Replicas {
         let Some(log) = self.engine.log(&id) else {
             return Ok(self.engine.create_log(&id, topic.topic_id, config, None)?);
         };
-        match log.topic_id() {
-            Some(found) if found != topic.topic_id => {
-                Err(LeadError::OtherTopic { directory: log.directory(), found, expected: topic.topic_id })
-            }
-            _ => {
-                log.update_config(config);
-                Ok(log)
-            }
+        if log.adopt_topic_id(topic.topic_id)? != topic.topic_id {
+            // Of a topic that was deleted while its log was out of reach; a crash behind the deletion leaves it, too.
+            tracing::warn!(directory = %log.directory().display(), "a topic that no longer exists had this log; it is set aside");
+            self.engine.set_aside(&id)?;
+            return Ok(self.engine.create_log(&id, topic.topic_id, config, None)?);
         }
+        log.update_config(config);
+        Ok(log)
     }
 
     /// A deleted topic's logs go, and who waits for them learns of it.

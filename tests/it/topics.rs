@@ -1,6 +1,9 @@
 //! Creating, growing and deleting topics, and what Metadata says of them.
 
+use std::fs;
+
 use klamm_tests::client::Client;
+use klamm_tests::corpus;
 use wire::ErrorCode;
 use wire::messages::create_partitions_request::CreatePartitionsTopic;
 use wire::messages::delete_topics_request::DeleteTopicState;
@@ -111,4 +114,29 @@ fn deletion_can_be_switched_off() {
     let klamm = Klamm::start(&["delete.topic.enable=false"]);
     let mut client = klamm.with_topic("t", 1);
     assert_eq!(try_delete(&mut client, "t"), ErrorCode::TopicDeletionDisabled);
+}
+
+/// What a kill between a deletion and the renaming of the log leaves: the topic is gone, its log is still there.
+#[test]
+fn the_log_of_a_deleted_topic_does_not_stand_in_the_way_of_one_of_its_name() {
+    let mut klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("t", 1);
+    produce(&mut client, "t", &[b"old"]);
+    let log = klamm.directory().join("data/t-0");
+    let kept = klamm.directory().join("kept");
+    klamm.restart();
+    corpus::copy_directory(&log, &kept);
+    delete(&mut klamm.client(), "t");
+    klamm.restart();
+    corpus::copy_directory(&kept, &log);
+    klamm.restart();
+
+    let mut client = klamm.with_topic("t", 1);
+    assert_eq!(fetch(&mut client, "t", 0), (ErrorCode::None, Vec::new()), "nothing of the old topic shows");
+    assert_eq!(produce(&mut client, "t", &[b"new"]), 0);
+    let names = fs::read_dir(klamm.directory().join("data")).expect("the data directory").flatten();
+    let mut strays = names.filter(|entry| entry.file_name().to_string_lossy().ends_with("-stray"));
+    let stray = strays.next().expect("the old log is set aside").path();
+    let old = fs::read(stray.join("00000000000000000000.log")).expect("with its records");
+    assert!(old.windows(3).any(|bytes| bytes == b"old"));
 }
