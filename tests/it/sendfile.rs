@@ -44,3 +44,19 @@ fn of_a_fetch_only_batch_headers_within_an_index_interval_are_read() {
     let read = copied.0.load(Ordering::Relaxed) - before;
     assert!(read <= 4 * INDEX_INTERVAL_BYTES, "{read} bytes of records were copied for four fetches");
 }
+
+#[test]
+fn a_slice_of_several_pieces_arrives_as_it_lies_in_the_file() {
+    let klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("t", 1);
+    for i in 0..6_u8 {
+        produce(&mut client, "t", &[&vec![i; 600_000]]);
+    }
+    let fetched = client.fetch("t", 0, 0, 8 << 20, |answer| {
+        answer.records.as_ref().and_then(|records| records.inline()).unwrap_or_default().to_vec()
+    });
+    let stored =
+        std::fs::read(klamm.directory().join("data/t-0/00000000000000000000.log")).expect("the segment");
+    assert!(stored.len() > 3 << 20);
+    assert!(fetched.expect("an answer") == stored, "what arrived is not what lies there");
+}

@@ -65,12 +65,21 @@ impl Sender<'_> {
     }
 
     /// What is not in the page cache is brought in elsewhere: sendfile would wait for the disk on the runtime's thread.
+    /// Asked piece by piece, because pages can leave the cache while a slow client takes its time.
     async fn send_file(&self, slice: FileSlice) -> io::Result<()> {
-        let slice = if slice.is_resident()? { slice } else { brought_in(slice).await? };
         let mut from = 0;
         while from < slice.len() {
-            let most = SEND_AT_ONCE.min(slice.len() - from);
-            let sent = self.when_writable(|| slice.send_to(self.stream, from, most)).await?;
+            let piece = slice.part(from, SEND_AT_ONCE);
+            from += piece.len();
+            self.send_piece(if piece.is_resident()? { piece } else { brought_in(piece).await? }).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_piece(&self, piece: FileSlice) -> io::Result<()> {
+        let mut from = 0;
+        while from < piece.len() {
+            let sent = self.when_writable(|| piece.send_to(self.stream, from, piece.len() - from)).await?;
             if sent == 0 {
                 // The length was promised in the header: only closing the connection is left.
                 return Err(io::Error::new(

@@ -32,6 +32,14 @@ impl FileSlice {
         self.len == 0
     }
 
+    /// The bytes from `from` on, at most `max`, as a slice of their own.
+    #[must_use]
+    pub fn part(&self, from: usize, max: usize) -> Self {
+        let from = from.min(self.len);
+        let len = (self.len - from).min(max);
+        Self { file: FileHandle::clone(&self.file), position: self.position + from as u64, len }
+    }
+
     /// Where the slice begins in its file.
     pub fn position(&self) -> u64 {
         self.position
