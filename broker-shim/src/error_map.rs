@@ -160,6 +160,10 @@ pub(crate) fn default_text(code: ErrorCode) -> &'static str {
         ErrorCode::TransactionalIdAuthorizationFailed => "Transactional Id authorization failed.",
         ErrorCode::CoordinatorNotAvailable => "The coordinator is not available.",
         ErrorCode::TopicDeletionDisabled => "Topic deletion is disabled.",
+        ErrorCode::InvalidRequest => {
+            "This most likely occurs because of a request being malformed by the client library or the message was \
+             sent to an incompatible broker. See the broker logs for more details."
+        }
         ErrorCode::KafkaStorageError => "Disk error when trying to access log file on the disk.",
         other => other.name(),
     }

@@ -11,8 +11,11 @@ mod metadata;
 mod schemas;
 mod travel;
 
+use std::path::Path;
+
 use klamm_tests::properties::Properties;
-use klamm_tests::{broker, kafka, oracle, questions};
+use klamm_tests::questions::settings;
+use klamm_tests::{broker, kafka, oracle, process, questions};
 use tempfile::TempDir;
 use travel::Departure::{self, Clean, Killed};
 use travel::Host::{Kafka, Klamm};
@@ -42,14 +45,32 @@ fn what_is_asked_of_klamm_holds_on_kafka_itself() {
     let properties = place.properties();
     kafka::format(oracle, &properties, CLUSTER_ID);
     let kafka = kafka::start(oracle, &properties);
-    let answers = questions::ask(kafka.bootstrap());
-    if std::env::var_os("KLAMM_WRITE_GOLDEN").is_some_and(|value| value == "1") {
-        std::fs::write(questions::kafkas_answers(), answers.join("\n") + "\n").expect("the tree is writable");
-    }
-    questions::assert_as_kafka(&answers);
+    keeps(&questions::kafkas_answers(), &questions::ask(kafka.bootstrap()));
     clients::all(oracle, kafka.bootstrap());
     kafka.stop();
     dumps::agree(oracle, &properties.data());
+}
+
+#[test]
+fn what_is_kept_of_settings_is_what_kafka_says_of_them() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    keeps(&settings::kafkas_answers(), &settings::ask(kafka.bootstrap()));
+    kafka.stop();
+    let lines: String = settings::properties().map(|line| line + "\n").collect();
+    let told = process::run(&mut oracle.java("ServerProperties"), lines.as_bytes());
+    keeps(&settings::kafkas_start_answers(), &told.lines().map(str::to_owned).collect::<Vec<_>>());
+}
+
+/// Panics if Kafka's answers are not those in `file`; with `KLAMM_WRITE_GOLDEN=1` they are written there.
+fn keeps(file: &Path, answers: &[String]) {
+    if std::env::var_os("KLAMM_WRITE_GOLDEN").is_some_and(|value| value == "1") {
+        std::fs::write(file, answers.join("\n") + "\n").expect("the tree is writable");
+    }
+    questions::assert_as_kafka(file, answers);
 }
 
 #[test]

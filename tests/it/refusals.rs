@@ -1,11 +1,32 @@
 //! What cannot be done is refused as Apache Kafka refuses it: error by error, sentence by sentence.
 
-use klamm_tests::questions;
+use broker_shim::config::{Config, Sources};
+use klamm_tests::questions::{self, settings};
 
 use crate::in_process::Klamm;
 
 #[test]
 fn impossible_requests_are_answered_as_kafka_answers_them() {
     let klamm = Klamm::start(&[]);
-    questions::assert_as_kafka(&questions::ask(&klamm.address().to_string()));
+    questions::assert_as_kafka(&questions::kafkas_answers(), &questions::ask(&klamm.address().to_string()));
+}
+
+#[test]
+fn settings_are_taken_and_refused_as_kafka_takes_and_refuses_them() {
+    let klamm = Klamm::start(&[]);
+    let answers = settings::ask(&klamm.address().to_string());
+    questions::assert_as_kafka(&settings::kafkas_answers(), &answers);
+}
+
+#[test]
+fn a_value_in_server_properties_is_refused_with_kafkas_sentence() {
+    let answers: Vec<String> = settings::properties()
+        .map(|line| {
+            let sources = Sources { overrides: vec![line.clone()], ..Sources::default() };
+            let verdict =
+                Config::load(&sources).map_or_else(|refusal| refusal.to_string(), |_| "accepted".to_owned());
+            format!("{line}: {verdict}")
+        })
+        .collect();
+    questions::assert_as_kafka(&settings::kafkas_start_answers(), &answers);
 }

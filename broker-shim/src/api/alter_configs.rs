@@ -28,40 +28,46 @@ struct Answer {
     message: Option<String>,
 }
 
+/// A code, and a sentence where there is one.
+type Refused = (ErrorCode, Option<String>);
+
 /// What is asked of one resource, or why it is refused before anything is decided.
-type Asked = (ConfigResource, Result<Vec<(String, ConfigOp, Option<String>)>, (ErrorCode, String)>);
+type Asked = (ConfigResource, Result<Vec<(String, ConfigOp, Option<String>)>, Refused>);
+
+/// Both responses have the same shape, as two types.
+macro_rules! response {
+    ($answers:expr, $response:ident, $module:ident) => {
+        $response {
+            responses: $answers
+                .into_iter()
+                .map(|Answer { resource, code, message }| $module::AlterConfigsResourceResponse {
+                    error_code: code.code(),
+                    error_message: message.map(Into::into),
+                    resource_type: resource.kind.0,
+                    resource_name: resource.name.to_string().into(),
+                    ..Default::default()
+                })
+                .collect(),
+            ..Default::default()
+        }
+    };
+}
 
 pub(super) async fn handle_incremental<'r>(
     broker: &Broker,
     context: &RequestContext,
     request: IncrementalAlterConfigsRequest<'r>,
 ) -> IncrementalAlterConfigsResponse<'r> {
-    let asked = request
-        .resources
-        .iter()
-        .map(|resource| {
-            let ops = resource.configs.iter().map(|config| {
-                let op = operation(config.config_operation).ok_or_else(|| {
-                    let text = format!("Unknown operation {} for {}", config.config_operation, config.name);
-                    (ErrorCode::InvalidRequest, text)
-                })?;
-                Ok((config.name.to_string(), op, config.value.as_deref().map(ToOwned::to_owned)))
-            });
-            (named(resource.resource_type, &resource.resource_name), ops.collect())
-        })
-        .collect();
-    let responses = alter(broker, context, asked, request.validate_only)
-        .await
-        .into_iter()
-        .map(|answer| incremental_alter_configs_response::AlterConfigsResourceResponse {
-            error_code: answer.code.code(),
-            error_message: answer.message.map(Into::into),
-            resource_type: answer.resource.kind.0,
-            resource_name: answer.resource.name.to_string().into(),
-            ..Default::default()
-        })
-        .collect();
-    IncrementalAlterConfigsResponse { responses, ..Default::default() }
+    let asked = request.resources.iter().map(|resource| {
+        let ops = resource.configs.iter().map(|config| {
+            // Kafka fails without a word on a number that it does not know.
+            let op = operation(config.config_operation).ok_or((ErrorCode::UnknownServerError, None))?;
+            Ok((config.name.to_string(), op, config.value.as_deref().map(ToOwned::to_owned)))
+        });
+        (named(resource.resource_type, &resource.resource_name), ops.collect())
+    });
+    let answers = alter(broker, context, asked.collect(), request.validate_only).await;
+    response!(answers, IncrementalAlterConfigsResponse, incremental_alter_configs_response)
 }
 
 pub(super) async fn handle_all<'r>(
@@ -70,32 +76,16 @@ pub(super) async fn handle_all<'r>(
     request: AlterConfigsRequest<'r>,
 ) -> AlterConfigsResponse<'r> {
     let image = broker.image();
-    let asked = request
-        .resources
-        .iter()
-        .map(|resource| {
-            let id = named(resource.resource_type, &resource.resource_name);
-            let given: Vec<_> = resource
-                .configs
-                .iter()
-                .map(|config| (config.name.to_string(), config.value.as_deref().map(ToOwned::to_owned)))
-                .collect();
-            let ops = replacement(&image, &id, given);
-            (id, Ok(ops))
-        })
-        .collect();
-    let responses = alter(broker, context, asked, request.validate_only)
-        .await
-        .into_iter()
-        .map(|answer| alter_configs_response::AlterConfigsResourceResponse {
-            error_code: answer.code.code(),
-            error_message: answer.message.map(Into::into),
-            resource_type: answer.resource.kind.0,
-            resource_name: answer.resource.name.to_string().into(),
-            ..Default::default()
-        })
-        .collect();
-    AlterConfigsResponse { responses, ..Default::default() }
+    let asked = request.resources.iter().map(|resource| {
+        let id = named(resource.resource_type, &resource.resource_name);
+        let given = resource.configs.iter();
+        let given =
+            given.map(|config| (config.name.to_string(), config.value.as_deref().map(ToOwned::to_owned)));
+        let ops = replacement(&image, &id, given.collect());
+        (id, Ok(ops))
+    });
+    let answers = alter(broker, context, asked.collect(), request.validate_only).await;
+    response!(answers, AlterConfigsResponse, alter_configs_response)
 }
 
 fn named(kind: i8, name: &str) -> ConfigResource {
@@ -126,14 +116,7 @@ fn replacement(
         .filter(|key| given.iter().all(|(name, _)| **name != ***key))
         .map(|key| (key.to_string(), ConfigOp::Delete, None))
         .collect::<Vec<_>>();
-    given
-        .into_iter()
-        .map(|(name, value)| match value {
-            Some(value) => (name, ConfigOp::Set, Some(value)),
-            None => (name, ConfigOp::Delete, None),
-        })
-        .chain(gone)
-        .collect()
+    given.into_iter().map(|(name, value)| (name, ConfigOp::Set, value)).chain(gone).collect()
 }
 
 async fn alter(
@@ -147,7 +130,7 @@ async fn alter(
     for (resource, ops) in asked {
         match ops.and_then(|ops| refuse(broker, context, &resource).map_or(Ok(ops), Err)) {
             Ok(ops) => resources.push(ResourceAlterations { resource, ops }),
-            Err((code, text)) => answers.push(Answer { resource, code, message: Some(text) }),
+            Err((code, message)) => answers.push(Answer { resource, code, message }),
         }
     }
     let ids: Vec<_> = resources.iter().map(|entry| entry.resource.clone()).collect();
@@ -167,11 +150,7 @@ async fn alter(
     answers
 }
 
-fn refuse(
-    broker: &Broker,
-    context: &RequestContext,
-    resource: &ConfigResource,
-) -> Option<(ErrorCode, String)> {
+fn refuse(broker: &Broker, context: &RequestContext, resource: &ConfigResource) -> Option<Refused> {
     let (allowed, code) = match resource.kind {
         ResourceKind::TOPIC => (
             broker.allows(context, Operation::AlterConfigs, Resource::topic(&resource.name)),
@@ -182,8 +161,23 @@ fn refuse(
             ErrorCode::ClusterAuthorizationFailed,
         ),
         ResourceKind(other) => {
-            return Some((ErrorCode::InvalidRequest, format!("Unknown resource type {other}")));
+            return Some((ErrorCode::InvalidRequest, Some(format!("Unknown resource type {other}"))));
         }
     };
-    (!allowed).then(|| (code, text_of(code).to_owned()))
+    if !allowed {
+        return Some((code, Some(text_of(code).to_owned())));
+    }
+    (resource.kind == ResourceKind::BROKER).then(|| another_broker(broker, &resource.name)).flatten()
+}
+
+/// A broker's keys are changed by asking that broker; the empty name stands for all.
+fn another_broker(broker: &Broker, name: &str) -> Option<Refused> {
+    let own = broker.node_id();
+    let asked: i32 = name.parse().ok()?;
+    (asked != own).then(|| {
+        (
+            ErrorCode::InvalidRequest,
+            Some(format!("Unexpected broker id, expected {own}, but received {name}")),
+        )
+    })
 }

@@ -15,6 +15,7 @@ use crate::{
 /// Kafka's numbers of what is coordinated.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 const NO_NODE: i32 = -1;
 const NO_PORT: i32 = -1;
@@ -40,6 +41,10 @@ pub(super) fn handle<'r>(
         .iter()
         .map(|key| Coordinator {
             error_code: code(key).code(),
+            // Of the several, Kafka has a sentence only where it does not know what is coordinated.
+            error_message: (request.key_type < GROUP || request.key_type > SHARE)
+                .then(|| text_of(ErrorCode::InvalidRequest).into())
+                .or_else(|| Coordinator::default().error_message),
             key: key.clone(),
             node_id: NO_NODE,
             port: NO_PORT,

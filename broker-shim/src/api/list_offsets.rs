@@ -26,6 +26,19 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
+/// The version from which on a timestamp means what it means. A client that asks in an earlier one is told so, also
+/// where there is no such partition (Kafka's `ReplicaManager.isListOffsetsTimestampUnsupported`).
+fn first_version_of(timestamp: i64) -> Option<i16> {
+    match timestamp {
+        LATEST | EARLIEST | 0.. => Some(0),
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING_UPLOAD => Some(11),
+        _ => None,
+    }
+}
+
 pub(super) async fn handle<'r>(
     broker: &Broker,
     context: &RequestContext,
@@ -50,6 +63,8 @@ pub(super) async fn handle<'r>(
                 Err(ErrorCode::TopicAuthorizationFailed)
             } else if repeated.contains(&(&topic.name, asked.partition_index)) {
                 Err(ErrorCode::InvalidRequest)
+            } else if first_version_of(asked.timestamp).is_none_or(|first| context.version < first) {
+                Err(ErrorCode::UnsupportedVersion)
             } else {
                 match broker.partition(&topic.name, asked.partition_index) {
                     None => Err(ErrorCode::UnknownTopicOrPartition),

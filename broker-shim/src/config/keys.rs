@@ -104,7 +104,7 @@ pub const KEYS: &[Key] = &[
     key("max.incremental.fetch.session.cache.slots", Int, Some("1000"), AtLeast(0), ReadOnly, Used, "How many incremental fetch sessions are remembered."),
     key("min.insync.replicas", Int, Some("1"), AtLeast(1), ClusterWide, Used, "Replicas that must be in sync for acks=all to be accepted."),
     key("unclean.leader.election.enable", Boolean, Some("false"), Any, ClusterWide, Accepted, "Allow a replica that is not in sync to lead."),
-    key("compression.type", String, Some("producer"), Any, ClusterWide, Used, "Codec in which batches are stored; producer keeps the one that they came in."),
+    key("compression.type", String, Some("producer"), OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), ClusterWide, Used, "Codec in which batches are stored; producer keeps the one that they came in."),
     key("compression.gzip.level", Int, Some("-1"), BetweenOr(1, 9, -1), ClusterWide, Used, "Level of gzip where the broker compresses."),
     key("compression.lz4.level", Int, Some("9"), Between(1, 17), ClusterWide, Used, "Level of lz4 where the broker compresses."),
     key("compression.zstd.level", Int, Some("3"), Between(-131_072, 22), ClusterWide, Used, "Level of zstd where the broker compresses."),

@@ -8,6 +8,7 @@ pub mod keys;
 pub mod listeners;
 mod properties;
 pub mod reference;
+pub mod requirements;
 pub mod topic_keys;
 pub mod value;
 
@@ -58,6 +59,9 @@ pub enum ConfigError {
     /// A value that its key does not allow.
     #[error("{0}")]
     Value(#[from] ValueError),
+    /// A value that is not allowed beside the others.
+    #[error("{0}")]
+    Unmet(#[from] requirements::Unmet),
     /// The listeners cannot be used.
     #[error("{0}")]
     Listener(#[from] ListenerError),
@@ -177,6 +181,7 @@ impl Config {
                 None => warnings.push(format!("{name} is not a key that klamm knows; it has no effect")),
             }
         }
+        requirements::check(|key| given.get(key).map(String::as_str))?;
         typed(Values { given: &given }, warnings).map(|mut config| {
             config.given = given;
             config

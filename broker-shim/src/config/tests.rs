@@ -71,7 +71,7 @@ fn what_cannot_work_is_refused_before_anything_is_opened() {
         ),
         (
             "max.connections.per.ip.overrides=a",
-            "max.connections.per.ip.overrides: \"a\" is not of the form host:number",
+            "Error parsing configuration property 'max.connections.per.ip.overrides': begin 0, end -1, length 1",
         ),
         (
             "listeners=SSL://:9093",

@@ -3,7 +3,7 @@
 use super::value::{
     self,
     Kind::{self, Boolean, Double, Int, List, Long, String as Text},
-    Range::{self, Any, AtLeast, Between, BetweenOr, OneOf},
+    Range::{self, Any, AtLeast, Between, BetweenOr, OneOf, Replicas},
     ValueError,
 };
 
@@ -77,9 +77,9 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
     row("file.delete.delay.ms", Long, "60000", AtLeast(0), &[same("log.segment.delete.delay.ms")], "How long a deleted segment keeps its file."),
     row("flush.messages", Long, "9223372036854775807", AtLeast(1), &[same("log.flush.interval.messages")], "Records after which the log is synced; 1 makes every acknowledgement durable."),
     row("flush.ms", Long, "9223372036854775807", AtLeast(0), &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")], "Longest time that a record waits to be synced."),
-    row("follower.replication.throttled.replicas", List, "", Any, &[], "Replicas whose copying is throttled on the follower's side."),
+    row("follower.replication.throttled.replicas", List, "", Replicas, &[], "Replicas whose copying is throttled on the follower's side."),
     row("index.interval.bytes", Int, "4096", AtLeast(0), &[same("log.index.interval.bytes")], "Bytes of log between two entries of the offset index."),
-    row("leader.replication.throttled.replicas", List, "", Any, &[], "Replicas whose copying is throttled on the leader's side."),
+    row("leader.replication.throttled.replicas", List, "", Replicas, &[], "Replicas whose copying is throttled on the leader's side."),
     row("local.retention.bytes", Long, "-2", AtLeast(-2), &[same("log.local.retention.bytes")], "Bytes kept on local disk where the topic is tiered; -2 follows retention.bytes."),
     row("local.retention.ms", Long, "-2", AtLeast(-2), &[same("log.local.retention.ms")], "Time kept on local disk where the topic is tiered; -2 follows retention.ms."),
     row("max.compaction.lag.ms", Long, "9223372036854775807", AtLeast(1), &[same("log.cleaner.max.compaction.lag.ms")], "Age at which a record must have been compacted."),

@@ -3,13 +3,13 @@
 
 use super::{
     image::ConfigValues,
-    ops::ConfigRules,
+    ops::{ConfigRules, DefaultList},
     record::{ConfigResource, ResourceKind},
 };
 use crate::config::{
     keys,
     keys::Mode,
-    topic_keys,
+    requirements, topic_keys,
     value::{self, Kind},
 };
 
@@ -21,20 +21,21 @@ impl ConfigRules for KnownKeys {
     fn check(&self, resource: &ConfigResource, values: &ConfigValues) -> Result<(), String> {
         match resource.kind {
             ResourceKind::TOPIC => check_topic(values),
-            ResourceKind::BROKER => check_broker(values),
+            ResourceKind::BROKER => check_broker(resource, values),
             _ => Ok(()),
         }
     }
 
-    fn list_default(&self, resource: &ConfigResource, key: &str) -> Option<&str> {
-        match resource.kind {
-            ResourceKind::TOPIC => {
-                topic_keys::find(key).filter(|row| row.kind == Kind::List).map(|row| row.default)
-            }
-            ResourceKind::BROKER => keys::find(key)
-                .filter(|row| row.kind == Kind::List)
-                .map(|row| row.default.unwrap_or_default()),
+    fn default_list(&self, resource: &ConfigResource, key: &str) -> DefaultList<'_> {
+        let found = match resource.kind {
+            ResourceKind::TOPIC => topic_keys::find(key).map(|row| (row.kind, row.default)),
+            ResourceKind::BROKER => keys::find(key).map(|row| (row.kind, row.default.unwrap_or_default())),
             _ => None,
+        };
+        match found {
+            Some((Kind::List, default)) => DefaultList::Of(default),
+            Some(_) => DefaultList::NoList,
+            None => DefaultList::Unknown,
         }
     }
 }
@@ -71,15 +72,31 @@ fn check_compaction_lag(values: &ConfigValues) -> Result<(), String> {
 }
 
 /// A key that is not in the table may be one of a plugin, so Kafka takes it; so do we.
-fn check_broker(values: &ConfigValues) -> Result<(), String> {
+fn check_broker(resource: &ConfigResource, values: &ConfigValues) -> Result<(), String> {
+    let with_mode = |mode: Mode| {
+        let names = values.keys().filter(|name| keys::find(name).is_some_and(|row| row.mode == mode));
+        names.map(|name| &**name).collect::<Vec<_>>()
+    };
+    let mut fixed = with_mode(Mode::ReadOnly);
+    // Sockets are opened once, at the start.
+    fixed.extend(
+        values.keys().map(|name| &**name).filter(|name| !resource.name.is_empty() && *name == "listeners"),
+    );
+    if !fixed.is_empty() {
+        return Err(format!("Cannot update these configs dynamically: [{}]", fixed.join(", ")));
+    }
+    let of_one = with_mode(Mode::PerBroker);
+    if resource.name.is_empty() && !of_one.is_empty() {
+        return Err(format!(
+            "Cannot update these configs at default cluster level, broker id must be specified: [{}]",
+            of_one.join(", ")
+        ));
+    }
     for (name, value) in values {
         let Some(row) = keys::find(name) else { continue };
-        if row.mode == Mode::ReadOnly {
-            return Err(format!("Cannot update these configs dynamically: [{name}]"));
-        }
         value::check(row.name, value, row.kind, row.range).map_err(|error| error.to_string())?;
     }
-    Ok(())
+    requirements::check(|key| values.get(key).map(|value| &**value)).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Decision, Refusal};
+use super::{Decision, Refusal, check_topic_name};
 use crate::metadata::{
     image::{ConfigValues, ELR_VERSION, Image},
     record::{ConfigResource, MetadataRecord, ResourceKind},
@@ -21,8 +21,19 @@ pub trait ConfigRules: Send + Sync {
     /// A sentence that names the key and what is wrong with it.
     fn check(&self, resource: &ConfigResource, values: &ConfigValues) -> Result<(), String>;
 
-    /// The default of a key whose values are lists; `None` for other keys.
-    fn list_default(&self, resource: &ConfigResource, key: &str) -> Option<&str>;
+    /// What members would be added to, where nothing was set.
+    fn default_list(&self, resource: &ConfigResource, key: &str) -> DefaultList<'_>;
+}
+
+/// What a key's values are, to an operation on lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultList<'a> {
+    /// Lists; this one where nothing was set.
+    Of(&'a str),
+    /// No lists.
+    NoList,
+    /// The key is not known.
+    Unknown,
 }
 
 /// The request.
@@ -65,10 +76,16 @@ pub(in crate::metadata) fn alter_configs(
     request: &AlterConfigs,
 ) -> Decision<Answers> {
     let mut seen = HashSet::new();
+    let repeated: HashSet<_> = request
+        .resources
+        .iter()
+        .map(|entry| &entry.resource)
+        .filter(|resource| !seen.insert(*resource))
+        .collect();
     let mut records = Vec::new();
     let mut answers = Vec::new();
     for entry in &request.resources {
-        let answer = if seen.insert(&entry.resource) {
+        let answer = if !repeated.contains(&entry.resource) {
             changes(image, rules, entry).map(|changes| {
                 records.extend(changes.into_iter().map(|(name, value)| MetadataRecord::Config {
                     resource: entry.resource.clone(),
@@ -90,21 +107,14 @@ fn changes(
     rules: &dyn ConfigRules,
     entry: &ResourceAlterations,
 ) -> Result<BTreeMap<Arc<str>, Option<Arc<str>>>, Refusal> {
+    check_ops(&entry.ops)?;
     check_resource(image, &entry.resource)?;
     let before = image.config(&entry.resource).map(|values| (**values).clone()).unwrap_or_default();
     let mut after = before.clone();
-    let mut touched = HashSet::new();
     for (key, op, value) in &entry.ops {
-        if !touched.insert(key.as_str()) {
-            return Err(Refusal::InvalidRequest("Error due to duplicate config keys".to_owned()));
-        }
-        check_min_insync_replicas(image, &entry.resource, key, *op)?;
         match (op, value) {
-            (ConfigOp::Delete, _) => {
+            (ConfigOp::Delete, _) | (_, None) => {
                 after.remove(key.as_str());
-            }
-            (_, None) => {
-                return Err(Refusal::InvalidRequest(format!("Null value not supported for : {key}")));
             }
             (ConfigOp::Set, Some(value)) => {
                 after.insert(key.as_str().into(), value.as_str().into());
@@ -115,9 +125,38 @@ fn changes(
             }
         }
     }
-    rules.check(&entry.resource, &after).map_err(Refusal::InvalidConfig)?;
+    rules.check(&entry.resource, &after).map_err(|text| refused(&entry.resource, text))?;
+    for (key, op, _) in &entry.ops {
+        check_min_insync_replicas(image, &entry.resource, key, *op)?;
+    }
+    let touched = entry.ops.iter().map(|(key, _, _)| key.as_str());
     let changed = |key: &&str| before.get(*key) != after.get(*key);
-    Ok(touched.into_iter().filter(changed).map(|key| (key.into(), after.get(key).cloned())).collect())
+    Ok(touched.filter(changed).map(|key| (key.into(), after.get(key).cloned())).collect())
+}
+
+/// In Kafka a broker judges its own keys before the controller hears of them, and calls the request invalid.
+fn refused(resource: &ConfigResource, text: String) -> Refusal {
+    if resource.kind == ResourceKind::BROKER {
+        Refusal::InvalidRequest(text)
+    } else {
+        Refusal::InvalidConfig(text)
+    }
+}
+
+fn check_ops(ops: &[(String, ConfigOp, Option<String>)]) -> Result<(), Refusal> {
+    let mut seen = HashSet::new();
+    if !ops.iter().all(|(key, _, _)| seen.insert(key)) {
+        return Err(Refusal::InvalidRequest("Error due to duplicate config keys".to_owned()));
+    }
+    let null: Vec<&str> = ops
+        .iter()
+        .filter(|(_, op, value)| *op != ConfigOp::Delete && value.is_none())
+        .map(|(key, _, _)| key.as_str())
+        .collect();
+    if null.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::InvalidRequest(format!("Null value not supported for : {}", null.join(", "))))
 }
 
 fn check_resource(image: &Image, resource: &ConfigResource) -> Result<(), Refusal> {
@@ -125,11 +164,12 @@ fn check_resource(image: &Image, resource: &ConfigResource) -> Result<(), Refusa
     match (resource.kind, &*resource.name) {
         (ResourceKind::TOPIC, "") => refuse("Default topic resources are not allowed."),
         (ResourceKind::TOPIC, name) if image.topic(name).is_none() => {
+            check_topic_name(name)?;
             Err(Refusal::UnknownTopicResource(name.to_owned()))
         }
         (ResourceKind::TOPIC, _) | (ResourceKind::BROKER, "") => Ok(()),
         (ResourceKind::BROKER, name) if name.parse::<i32>().is_err() => {
-            refuse("Unable to parse broker name as a base 10 number.")
+            refuse(&format!("Node id must be an integer, but it is: {name}"))
         }
         (ResourceKind::BROKER, _) => Ok(()),
         (kind, _) => Err(Refusal::InvalidRequest(format!("Unexpected resource type {}", kind.0))),
@@ -165,9 +205,9 @@ fn altered_list(
     op: ConfigOp,
     value: &str,
 ) -> Result<String, Refusal> {
-    let Some(default) = rules.list_default(resource, key) else {
-        let op = if op == ConfigOp::Append { "APPEND" } else { "SUBTRACT" };
-        return Err(Refusal::InvalidConfig(format!("Can't {op} to key {key} because its type is not LIST.")));
+    let default = match rules.default_list(resource, key) {
+        DefaultList::Of(default) => default,
+        other => return Err(Refusal::InvalidConfig(no_list(resource, key, op, other))),
     };
     let members =
         |text: &str| text.split(',').filter(|m| !m.is_empty()).map(str::to_owned).collect::<Vec<_>>();
@@ -180,4 +220,13 @@ fn altered_list(
         }
     }
     Ok(list.join(","))
+}
+
+fn no_list(resource: &ConfigResource, key: &str, op: ConfigOp, why: DefaultList<'_>) -> String {
+    let op = if op == ConfigOp::Append { "append" } else { "subtract" };
+    match (resource.kind, why) {
+        (ResourceKind::BROKER, DefaultList::Unknown) => format!("Unknown config name: {key}"),
+        (ResourceKind::BROKER, _) => format!("Config value {op} is not allowed for config key: {key}"),
+        _ => format!("Can't {} to key {key} because its type is not LIST.", op.to_ascii_uppercase()),
+    }
 }

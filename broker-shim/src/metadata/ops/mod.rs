@@ -15,7 +15,7 @@ mod topic_name;
 
 use super::record::MetadataRecord;
 
-pub use alter_configs::{AlterConfigs, ConfigOp, ConfigRules, ResourceAlterations};
+pub use alter_configs::{AlterConfigs, ConfigOp, ConfigRules, DefaultList, ResourceAlterations};
 pub use assign_directories::DirectoryAssignment;
 pub use create_partitions::{CreatePartitions, MorePartitions};
 pub use create_topics::{CreateTopics, CreatedTopic, NewTopic, TopicDefaults};

@@ -3,10 +3,12 @@
 //! The answers of Apache Kafka are kept in `tests/it/refusals.txt`: one line a question. The interop tests ask Kafka
 //! whether the file still tells the truth, the integration tests ask Klamm whether it answers the same.
 
+pub mod settings;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log_engine::batch::{BatchBuilder, Compression, NewRecord};
@@ -34,9 +36,9 @@ pub fn kafkas_answers() -> PathBuf {
     workspace().join("tests/it/refusals.txt")
 }
 
-/// Panics if `answers` are not those of Apache Kafka.
-pub fn assert_as_kafka(answers: &[String]) {
-    let kept = fs::read_to_string(kafkas_answers()).expect("Kafka's answers are in the tree");
+/// Panics if `answers` are not those of Apache Kafka that are kept in `file`.
+pub fn assert_as_kafka(file: &Path, answers: &[String]) {
+    let kept = fs::read_to_string(file).expect("Kafka's answers are in the tree");
     let differences: Vec<String> = kept
         .lines()
         .zip(answers)
@@ -387,6 +389,7 @@ impl Asked {
             });
             self.note(&format!("list offsets: {question}"), &answer.expect("ListOffsets is answered"));
         }
+        self.look_up_special_timestamps();
         for (question, topic, current, wanted) in [
             ("the current epoch", TOPIC, -1, 0),
             ("a future epoch", TOPIC, -1, 12),
@@ -417,6 +420,28 @@ impl Asked {
                 )
             });
             self.note(&format!("end of {question}"), &answer.expect("OffsetForLeaderEpoch is answered"));
+        }
+    }
+
+    /// Each was given its meaning by another version.
+    fn look_up_special_timestamps(&mut self) {
+        for timestamp in -6..=-1 {
+            for version in 1..=11 {
+                let partition = ListOffsetsPartition { timestamp, ..Default::default() };
+                let topic = ListOffsetsTopic {
+                    name: SMALL.into(),
+                    partitions: vec![partition],
+                    ..Default::default()
+                };
+                let request =
+                    ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+                let answer = self.client.call(&request, version, |response| {
+                    let found = &response.topics[0].partitions[0];
+                    format!("{} {}", error(found.error_code, None), found.offset)
+                });
+                let answer = self.or_closed(answer);
+                self.note(&format!("list offsets: {timestamp} in version {version}"), &answer);
+            }
         }
     }
 
