@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     config::{ConnectionLimits, Endpoint},
-    connection::{self, Limits, Service},
+    connection::{self, Limits, Patience, Service},
 };
 
 /// Why a listener cannot be opened.
@@ -126,6 +126,7 @@ impl Server {
             frame_bytes: limits.request_bytes,
             idle: limits.idle,
             budget: Arc::new(Semaphore::new(limits.queued_bytes.min(Semaphore::MAX_PERMITS))),
+            patience: Patience::default(),
         });
         let mut tasks = JoinSet::new();
         for bound in bound {

@@ -133,6 +133,16 @@ impl Service for Broker {
             }
         }
     }
+
+    fn may_overtake(&self, frame: &[u8]) -> bool {
+        keeps_order_by_itself(frame)
+    }
+}
+
+/// Requests of a connection take effect in order, as if each were answered before the next is looked at. Produce requests
+/// may still follow each other at once, because appends keep their order by themselves.
+fn keeps_order_by_itself(frame: &[u8]) -> bool {
+    frame.first_chunk().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce.code())
 }
 
 fn close(reason: String) -> Dispatched {

@@ -46,6 +46,11 @@ impl FrameBuffer {
         frame::announced(&self.bytes, self.limit)
     }
 
+    /// Bytes of the frame that is arriving, as far as its length is there, that are still to come.
+    pub(crate) fn missing(&self) -> Result<usize, FrameError> {
+        Ok((PREFIX_LEN + self.announced()?.unwrap_or_default()).saturating_sub(self.bytes.len()))
+    }
+
     /// Whether a frame has begun to arrive.
     pub(crate) fn is_inside_frame(&self) -> bool {
         !self.bytes.is_empty()
@@ -54,7 +59,7 @@ impl FrameBuffer {
     /// The buffer with room for what is missing of the frame that is arriving.
     pub(crate) fn room(&mut self) -> Result<&mut BytesMut, FrameError> {
         let missing = match self.announced()? {
-            Some(length) => (PREFIX_LEN + length).saturating_sub(self.bytes.len()).max(1),
+            Some(_) => self.missing()?.max(1),
             None if self.spare() >= LEAST_ROOM => return Ok(&mut self.bytes),
             None => self.expected,
         };

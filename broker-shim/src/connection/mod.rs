@@ -4,6 +4,7 @@
 //! must be alone on its connection (everything whose effect may come later) stops the reading until it is answered.
 //! Knows frames and answers; what is in them is the [`Service`]'s affair.
 
+mod budget;
 mod frame;
 mod response;
 
@@ -23,11 +24,13 @@ use rustix::net::SendFlags;
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Semaphore, watch},
     time::{Instant, Sleep, sleep_until},
 };
 use wire::frame::FrameError;
 
+pub(crate) use budget::Patience;
+use budget::{Acquiring, Asked, Room};
 use frame::FrameBuffer;
 use response::Sender;
 pub(crate) use response::{Piece, Response};
@@ -54,6 +57,8 @@ pub(crate) enum Dispatched {
     Pipelined(Pending),
     /// It comes later, and so may its effect: the next request waits for it.
     Alone(Pending),
+    /// As `Alone`, but nothing of the frame is left, and the client decides for how long it waits.
+    Parked(Pending),
 }
 
 /// What frames are for.
@@ -66,6 +71,9 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// Starts a request. Called in the order in which frames arrive.
     fn dispatch(self: &Arc<Self>, session: &mut Self::Session, frame: BytesMut) -> Dispatched;
+
+    /// Whether the request may be dispatched while earlier ones wait for their answers.
+    fn may_overtake(&self, frame: &[u8]) -> bool;
 }
 
 /// Bounds and budgets that connections share.
@@ -77,16 +85,14 @@ pub(crate) struct Limits {
     pub(crate) idle: Option<Duration>,
     /// Bytes of large frames in memory, over all connections.
     pub(crate) budget: Arc<Semaphore>,
+    /// How slow a client may be.
+    pub(crate) patience: Patience,
 }
 
 /// Requests of one connection that may wait for their answers at a time.
 const IN_FLIGHT_MAX: usize = 64;
 /// Bytes of requests of one connection that may wait for their answers at a time.
 const IN_FLIGHT_BYTES_MAX: usize = 8 << 20;
-/// Smaller frames are not counted: there are at most `IN_FLIGHT_MAX` of them per connection.
-const BUDGETED_FROM: usize = 64 << 10;
-/// How long a frame that has begun to arrive may pause.
-const PAUSE_INSIDE_FRAME: Duration = Duration::from_secs(30);
 /// How long a silent connection keeps its buffer.
 const BUFFER_KEPT: Duration = Duration::from_secs(1);
 /// Longer than any timer needs to be set.
@@ -105,6 +111,8 @@ enum End {
     Stopping,
     #[error("a frame stopped arriving half way")]
     Stalled,
+    #[error("a large frame arrived too slowly")]
+    Slow,
     #[error("{0} (socket.request.max.bytes)")]
     Frame(#[from] FrameError),
     #[error("{0}")]
@@ -117,7 +125,7 @@ struct Waiting {
     outcome: Pending,
     /// Size of the frame, which lives as long as the request.
     bytes: usize,
-    _budget: Option<OwnedSemaphorePermit>,
+    room: Option<Room>,
 }
 
 struct Connection<S: Service> {
@@ -126,7 +134,12 @@ struct Connection<S: Service> {
     session: S::Session,
     limits: Arc<Limits>,
     buffer: FrameBuffer,
-    budget: Option<OwnedSemaphorePermit>,
+    /// Room for the frame that is arriving or held.
+    room: Option<Room>,
+    /// Until there is room, nothing is received.
+    acquiring: Option<Acquiring>,
+    /// Has arrived, and waits until everything before it is answered.
+    held: Option<BytesMut>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     /// The last of `waiting` must be answered before anything else is dispatched.
@@ -149,7 +162,9 @@ pub(crate) async fn run<S: Service>(
         service,
         buffer: FrameBuffer::new(limits.frame_bytes),
         limits,
-        budget: None,
+        room: None,
+        acquiring: None,
+        held: None,
         waiting: VecDeque::new(),
         waiting_bytes: 0,
         alone: false,
@@ -178,6 +193,7 @@ fn is_reset(error: &io::Error) -> bool {
 enum Event {
     Received(usize),
     Answered(Outcome),
+    Room(Option<Room>),
     Stopping,
     TimeUp,
 }
@@ -191,7 +207,7 @@ impl<S: Service> Connection<S> {
             if *stop.borrow() {
                 return self.finish().await;
             }
-            self.wait_for_budget().await?;
+            self.ask_for_room()?;
             if self.deadline() < timer.deadline() {
                 timer.as_mut().reset(self.deadline());
             }
@@ -201,6 +217,11 @@ impl<S: Service> Connection<S> {
                 Event::Received(_) => self.active_at = Instant::now(),
                 Event::Answered(outcome) => {
                     self.front_answered(outcome).await?;
+                    self.active_at = Instant::now();
+                }
+                Event::Room(room) => {
+                    self.acquiring = None;
+                    self.room = room;
                     self.active_at = Instant::now();
                 }
                 Event::Stopping => {}
@@ -215,33 +236,53 @@ impl<S: Service> Connection<S> {
     /// Dispatches the frames that are complete, as far as earlier ones allow.
     async fn dispatch_arrived(&mut self) -> Result<(), End> {
         while self.may_dispatch() {
-            let Some(frame) = self.buffer.take()? else { break };
+            let Some(frame) = self.next_frame()? else { break };
             self.dispatch(frame).await?;
             tokio::task::consume_budget().await;
         }
         Ok(())
     }
 
+    /// The next frame, if it has arrived and may be dispatched.
+    fn next_frame(&mut self) -> Result<Option<BytesMut>, End> {
+        let next = match self.held.take() {
+            None => self.buffer.take()?,
+            held => held,
+        };
+        if self.waiting.is_empty() || next.as_ref().is_none_or(|frame| self.service.may_overtake(frame)) {
+            return Ok(next);
+        }
+        self.held = next;
+        Ok(None)
+    }
+
     fn may_dispatch(&self) -> bool {
-        !self.alone && self.waiting.len() < IN_FLIGHT_MAX && self.waiting_bytes < IN_FLIGHT_BYTES_MAX
+        !self.alone
+            && (self.held.is_none() || self.waiting.is_empty())
+            && self.waiting.len() < IN_FLIGHT_MAX
+            && self.waiting_bytes < IN_FLIGHT_BYTES_MAX
     }
 
     async fn dispatch(&mut self, frame: BytesMut) -> Result<(), End> {
         let bytes = frame.len();
-        let budget = self.budget.take();
+        let mut room = self.room.take();
         let (outcome, alone) = match self.service.dispatch(&mut self.session, frame) {
             Dispatched::Done(outcome) if self.waiting.is_empty() => {
-                drop(budget);
+                drop(room);
                 self.buffer.release_excess();
                 return answer(self.sender(), outcome).await;
             }
             Dispatched::Done(outcome) => (Box::pin(std::future::ready(outcome)) as Pending, false),
             Dispatched::Pipelined(pending) => (pending, false),
             Dispatched::Alone(pending) => (pending, true),
+            Dispatched::Parked(pending) => {
+                room = None;
+                (pending, true)
+            }
         };
         self.alone = alone;
         self.waiting_bytes += bytes;
-        self.waiting.push_back(Waiting { outcome, bytes, _budget: budget });
+        self.waiting.push_back(Waiting { outcome, bytes, room });
         self.answer_ready().await
     }
 
@@ -290,27 +331,26 @@ impl<S: Service> Connection<S> {
         self.answer_ready().await
     }
 
+    /// A client that does not take its answers must not hold room that others wait for.
     fn sender(&self) -> Sender<'_> {
-        Sender { stream: &self.stream, stall: self.limits.idle }
+        let holds_room = self.room.is_some() || self.waiting.iter().any(|waiting| waiting.room.is_some());
+        let pause = holds_room.then_some(self.limits.patience.pause);
+        let stall = pause.into_iter().chain(self.limits.idle).min();
+        Sender { stream: &self.stream, stall }
     }
 
     /// A large frame is received only once the shared budget has room for it. A connection that waits for it holds none of
     /// it, so that waiting connections cannot block each other.
-    async fn wait_for_budget(&mut self) -> Result<(), End> {
-        if self.budget.is_some() || !self.may_dispatch() {
+    fn ask_for_room(&mut self) -> Result<(), End> {
+        if self.room.is_some() || self.acquiring.is_some() || !self.may_dispatch() {
             return Ok(());
         }
-        let Some(announced) = self.buffer.announced()?.filter(|length| *length >= BUDGETED_FROM) else {
-            return Ok(());
-        };
-        let permits = u32::try_from(announced).unwrap_or(u32::MAX);
-        let budget = Arc::clone(&self.limits.budget);
-        if let Ok(permit) = Arc::clone(&budget).try_acquire_many_owned(permits) {
-            self.budget = Some(permit);
-            return Ok(());
+        let Some(announced) = self.buffer.announced()? else { return Ok(()) };
+        match budget::ask(&self.limits.budget, announced, self.limits.patience) {
+            Asked::NotNeeded => {}
+            Asked::Given(room) => self.room = Some(room),
+            Asked::Queued(acquiring) => self.acquiring = Some(acquiring),
         }
-        self.answer_all().await?;
-        self.budget = budget.acquire_many_owned(permits).await.ok();
         Ok(())
     }
 
@@ -328,7 +368,10 @@ impl<S: Service> Connection<S> {
         stop: &mut watch::Receiver<bool>,
         timer: Pin<&mut Sleep>,
     ) -> Result<Event, End> {
-        let reading = self.may_dispatch();
+        let reading = self.may_dispatch() && self.acquiring.is_none();
+        let missing = self.buffer.missing()?;
+        let acquiring = self.acquiring.as_mut();
+        let queued = acquiring.is_some();
         let answering = !self.waiting.is_empty();
         let between_frames = !self.buffer.is_inside_frame();
         let front = self.waiting.front_mut();
@@ -337,6 +380,9 @@ impl<S: Service> Connection<S> {
         let arrival = async {
             if reading {
                 return stream.read_buf(room).await;
+            }
+            if queued {
+                return budget::given_up(stream, missing).await.map(|()| 0);
             }
             // Nobody is left to answer: what waits for more records need not wait any longer.
             if between_frames && matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
@@ -349,6 +395,9 @@ impl<S: Service> Connection<S> {
             outcome = async { front.expect("the branch is off while nothing waits").outcome.as_mut().await }, if answering => {
                 Event::Answered(outcome)
             }
+            room = async { acquiring.expect("the branch is off while none is wanted").as_mut().await }, if queued => {
+                Event::Room(room)
+            }
             received = arrival => Event::Received(received?),
             _ = stop.changed() => Event::Stopping,
             () = timer => Event::TimeUp,
@@ -358,24 +407,33 @@ impl<S: Service> Connection<S> {
     /// When the connection must be looked at although nothing happens on it.
     fn deadline(&self) -> Instant {
         let idle = self.limits.idle.unwrap_or(FAR).min(FAR);
-        let after = if !self.waiting.is_empty() {
+        let after = if !self.waiting.is_empty() || self.acquiring.is_some() {
             FAR
         } else if self.buffer.is_inside_frame() {
-            idle.min(PAUSE_INSIDE_FRAME)
+            idle.min(self.limits.patience.pause)
         } else if self.buffer.holds_spare_memory() {
             idle.min(BUFFER_KEPT)
         } else {
             idle
         };
-        self.active_at + after
+        let silent = self.active_at + after;
+        self.arrives_by().map_or(silent, |by| silent.min(by))
+    }
+
+    /// When the large frame that is arriving must be there.
+    fn arrives_by(&self) -> Option<Instant> {
+        self.room.as_ref().filter(|_| self.held.is_none()).map(|room| room.by)
     }
 
     fn time_up(&mut self) -> Result<(), End> {
+        if self.arrives_by().is_some_and(|by| by <= Instant::now()) {
+            return Err(End::Slow);
+        }
         let silent = self.active_at.elapsed();
-        if !self.waiting.is_empty() {
+        if !self.waiting.is_empty() || self.acquiring.is_some() {
             return Ok(());
         }
-        if self.buffer.is_inside_frame() && silent >= PAUSE_INSIDE_FRAME {
+        if self.buffer.is_inside_frame() && silent >= self.limits.patience.pause {
             return Err(End::Stalled);
         }
         if self.limits.idle.is_some_and(|idle| silent >= idle) {

@@ -7,12 +7,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::*;
 
 /// Answers frames with themselves. A frame that begins with `w` waits for its turn, `a` waits alone, `s` is silent,
-/// `c` closes.
+/// `c` closes, `o` overtakes nobody.
 #[derive(Default)]
 struct Echo {
     waiting: Mutex<VecDeque<oneshot::Sender<()>>>,
@@ -46,11 +46,14 @@ impl Service for Echo {
             b's' => Dispatched::Done(Outcome::Silent),
             b'c' => Dispatched::Done(Outcome::Close("asked for".to_owned())),
             _ => {
-                drop(go);
                 let frame = self.dispatched.lock().unwrap().last().unwrap().clone();
                 Dispatched::Done(answer(&frame))
             }
         }
+    }
+
+    fn may_overtake(&self, frame: &[u8]) -> bool {
+        frame.first() != Some(&b'o')
     }
 }
 
@@ -73,7 +76,7 @@ struct Running {
 }
 
 fn limits(frame_bytes: usize, idle: Option<Duration>) -> Limits {
-    Limits { frame_bytes, idle, budget: Arc::new(Semaphore::new(1 << 20)) }
+    Limits { frame_bytes, idle, budget: Arc::new(Semaphore::new(1 << 20)), patience: Patience::default() }
 }
 
 async fn running(limits: Limits) -> Running {
@@ -229,4 +232,85 @@ async fn a_client_that_pipelines_more_than_the_bound_is_answered_completely() {
         running.echo.release(0);
         assert_eq!(&receive(&running.client), body);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_overtakes_nobody_is_dispatched_once_everything_before_it_is_answered() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"w1", b"w2", b"o3", b"x4"]);
+    until(|| running.echo.seen() == 2).await;
+    running.echo.release(1);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(running.echo.seen(), 2);
+    running.echo.release(0);
+    assert_eq!([(); 4].map(|()| receive(&running.client)), [b"w1", b"w2", b"o3", b"x4"]);
+}
+
+/// Announces a frame of half the budget and goes on to send a byte now and then until it is stopped.
+fn trickle(client: &StdStream) -> std::thread::JoinHandle<()> {
+    let mut client = client.try_clone().unwrap();
+    client.write_all(&(1i32 << 19).to_be_bytes()).unwrap();
+    std::thread::spawn(move || {
+        while client.write_all(b"x").is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn slow_senders_of_large_frames_cannot_keep_the_budget_from_others() {
+    let budget = Arc::new(Semaphore::new(1 << 20));
+    let shared = |patience| Limits { budget: Arc::clone(&budget), patience, ..limits(1 << 20, None) };
+    let hasty = Patience { pause: Duration::from_millis(300), bytes_per_second: u32::MAX };
+    let slow = [running(shared(hasty)).await, running(shared(hasty)).await];
+    let senders = slow.each_ref().map(|running| trickle(&running.client));
+    until(|| budget.available_permits() == 0).await;
+    let third = running(shared(Patience::default())).await;
+    let client = third.client.try_clone().unwrap();
+    let writer = std::thread::spawn(move || send(&client, &[&vec![b'x'; 1 << 19]]));
+    assert_eq!(receive(&third.client).len(), 1 << 19);
+    writer.join().unwrap();
+    for (sender, slow) in senders.into_iter().zip(slow) {
+        sender.join().unwrap();
+        slow.task.await.unwrap();
+        assert_eq!(slow.echo.seen(), 0);
+    }
+}
+
+/// Waits for a budget that another holds; the guard is what it holds.
+async fn waiting_for_budget(body: &[u8], announced: i32) -> (Running, OwnedSemaphorePermit) {
+    let running = running(limits(1 << 20, None)).await;
+    let taken = Arc::clone(&running.budget).acquire_many_owned(1 << 20).await.unwrap();
+    (&running.client).write_all(&announced.to_be_bytes()).unwrap();
+    (&running.client).write_all(body).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    (running, taken)
+}
+
+async fn ends(task: tokio::task::JoinHandle<()>) {
+    tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_while_it_waits_for_the_budget_is_not_waited_for() {
+    let (running, _taken) = waiting_for_budget(&[7; 1000], 1 << 19).await;
+    drop(running.client);
+    ends(running.task).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_frame_whose_sender_has_nothing_more_to_send_is_answered() {
+    let (running, taken) = waiting_for_budget(&[b'x'; 66 << 10], 66 << 10).await;
+    running.client.shutdown(Shutdown::Write).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    drop(taken);
+    assert_eq!(receive(&running.client).len(), 66 << 10);
+    ends(running.task).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_ends_the_wait_for_the_budget() {
+    let (running, _taken) = waiting_for_budget(&[7; 1000], 1 << 19).await;
+    running.stop.send_replace(true);
+    ends(running.task).await;
 }

@@ -67,7 +67,7 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
     };
     match fetch.read(ReadMode::CachedOnly) {
         Ok(reads) if fetch.is_enough(&reads) => Dispatched::Done(answer::respond(&fetch, reads)),
-        _ => Dispatched::Alone(Box::pin(wait(fetch))),
+        _ => Dispatched::Parked(Box::pin(wait(fetch))),
     }
 }
 
