@@ -183,6 +183,11 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Whether it says something of the disk or of what is stored there, and nothing of whose it is.
+    pub(crate) fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Corrupt(_) | Self::Io { .. })
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |error| Self::Io { path, error }

@@ -65,7 +65,7 @@ pub use commit::Durability;
 pub use config::{
     CleanupPolicy, DiskChoice, EngineConfig, FlushPolicy, InvalidConfig, LogConfig, TargetCompression,
 };
-pub use engine::{DirectoryReport, Engine, OpenReport};
+pub use engine::{DirectoryReport, Engine, OfflineDirectory, OpenReport};
 pub use error::{AppendError, Corruption, CreateLogError, OpenError, ReadError, Rule, TruncateError};
 pub use log::{
     AppendRequest, AppendTicket, Appended, EndListener, Fetched, FetchedData, FoundOffset, Isolation, Log,

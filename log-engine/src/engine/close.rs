@@ -1,0 +1,63 @@
+//! Stopping, and the checkpoints that make the next start a short one.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::{Directory, Engine};
+use crate::checkpoint::{self, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE};
+use crate::home::Home;
+use crate::io::atomic_replace;
+use crate::log::Log;
+use crate::log_dir::CLUSTER_METADATA_TOPIC;
+use crate::types::Offset;
+
+impl Engine {
+    /// Stops: what is on its way arrives, everything is flushed, and each directory in which all that went well gets
+    /// the marker of a clean stop. Appends are refused from now on.
+    pub fn close(&self) -> io::Result<()> {
+        let mut first_failure = Ok(());
+        for directory in &self.directories {
+            let background = directory.background.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(background);
+            if let Err(error) = self.close_directory(directory) {
+                tracing::error!("{} was not closed cleanly: {error}", directory.home.path.display());
+                first_failure = first_failure.and(Err(error));
+            }
+        }
+        first_failure
+    }
+
+    fn close_directory(&self, directory: &Directory) -> io::Result<()> {
+        let home = &directory.home;
+        let logs: Vec<Arc<Log>> =
+            self.logs().into_iter().filter(|log| log.data_directory() == home.path).collect();
+        for log in &logs {
+            log.close()?;
+        }
+        write_checkpoints(home, &logs)?;
+        if let Some(offline) = home.dir_state().offline() {
+            return Err(io::Error::other(offline.to_string()));
+        }
+        directory.log_dir.mark_clean(&home.disk, self.broker_epoch.load(Ordering::Acquire))
+    }
+}
+
+/// Writes the three offset checkpoints of a data directory. The metadata log is not among its partitions, as in Kafka.
+pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()> {
+    let listed = || logs.iter().filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC);
+    let of = |offset: fn(&Log) -> Option<Offset>| -> OffsetsByPartition {
+        listed().filter_map(|log| Some((log.partition().clone(), offset(log)?))).collect()
+    };
+    for (name, offsets) in [
+        (RECOVERY_POINT_FILE, of(|log| Some(log.recovery_point()))),
+        (LOG_START_FILE, of(Log::log_start_worth_noting)),
+        (REPLICATION_FILE, of(|log| Some(log.offsets().high_watermark))),
+    ] {
+        let text = checkpoint::format_offsets(&offsets);
+        if home.checkpoint_changed(name, &text) {
+            atomic_replace(&*home.disk, &home.path.join(name), text.as_bytes())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The engine: data directories, the logs in them, and the threads that look after both.
+
+mod close;
+mod create;
+mod logs;
+mod open;
+mod remove;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::background::Background;
+use crate::commit::CommitCounts;
+use crate::config::EngineConfig;
+use crate::error::OpenError;
+use crate::home::Home;
+use crate::io::Disk;
+use crate::log::Log;
+use crate::log_dir::LogDir;
+use crate::metrics::EngineCounts;
+use crate::types::TopicPartition;
+
+pub use report::{DirectoryReport, OfflineDirectory, OpenReport};
+
+pub(crate) use close::write_checkpoints;
+pub(crate) use logs::Logs;
+
+use open::OpenedDirectory;
+
+/// Logs in data directories. Dropping it without [`Engine::close`] is what a crash is: the next start will be unclean.
+#[derive(Debug)]
+pub struct Engine {
+    directories: Vec<Directory>,
+    logs: Arc<Logs>,
+    disk: Arc<dyn Disk>,
+    config: EngineConfig,
+    report: OpenReport,
+    broker_epoch: AtomicI64,
+}
+
+#[derive(Debug)]
+struct Directory {
+    log_dir: LogDir,
+    home: Arc<Home>,
+    background: Mutex<Option<Background>>,
+}
+
+impl Engine {
+    /// Opens all logs in the data directories. Each directory must have been formatted, see
+    /// [`crate::log_dir::format`]; while it is open no other engine and no Kafka broker can use it.
+    ///
+    /// A directory that the disk cannot give is offline, alone, as long as there is another: see
+    /// [`OpenReport::offline`]. One that belongs elsewhere, or that another process uses, is an error.
+    pub fn open(config: EngineConfig) -> Result<Self, OpenError> {
+        if config.directories.is_empty() {
+            return Err(OpenError::NoDirectory);
+        }
+        let disk = config.open_disk();
+        let opened: Vec<Result<OpenedDirectory, OpenError>> = thread::scope(|scope| {
+            let threads: Vec<_> = config
+                .directories
+                .iter()
+                .map(|path| scope.spawn(|| OpenedDirectory::open(&disk, path, &config)))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().expect("opening a directory does not panic"))
+                .collect()
+        });
+        let (opened, offline) = without_offline(&config.directories, opened)?;
+        Self::assemble(config, disk, opened, offline)
+    }
+
+    fn assemble(
+        config: EngineConfig,
+        disk: Arc<dyn Disk>,
+        opened: Vec<OpenedDirectory>,
+        offline: Vec<OfflineDirectory>,
+    ) -> Result<Self, OpenError> {
+        let logs = Arc::new(Logs::default());
+        let mut report = OpenReport { backend: disk.backend(), directories: Vec::new(), offline };
+        let mut directories = Vec::new();
+        for OpenedDirectory { log_dir, home, logs: found, openings, deleted } in opened {
+            for log in found {
+                if let Some(other) = logs.insert(Arc::clone(&log)) {
+                    return Err(OpenError::DuplicatePartition {
+                        partition: log.partition().clone(),
+                        first: other.data_directory().to_owned(),
+                        second: log.data_directory().to_owned(),
+                    });
+                }
+            }
+            report.directories.push(DirectoryReport {
+                path: log_dir.path.clone(),
+                meta: log_dir.meta.clone(),
+                shutdown: log_dir.shutdown,
+                logs: openings,
+            });
+            let background =
+                Background::start(&home, &logs, &config, deleted).map_err(OpenError::io(&log_dir.path))?;
+            directories.push(Directory { log_dir, home, background: Mutex::new(Some(background)) });
+        }
+        Ok(Self { directories, logs, disk, config, report, broker_epoch: AtomicI64::new(-1) })
+    }
+
+    /// What opening found.
+    pub fn open_report(&self) -> &OpenReport {
+        &self.report
+    }
+
+    /// The log of a partition.
+    pub fn log(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
+        self.logs.get(partition)
+    }
+
+    /// All logs, in no particular order.
+    pub fn logs(&self) -> Vec<Arc<Log>> {
+        self.logs.all()
+    }
+
+    /// The epoch to leave in the marker of a clean stop.
+    pub fn set_broker_epoch(&self, epoch: i64) {
+        self.broker_epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Begins deleting what the logs' configurations say is too old or too much. Not begun by opening, because until
+    /// every log was given its own configuration the defaults would decide.
+    pub fn start_retention(&self) {
+        for directory in &self.directories {
+            directory.home.start_retention();
+        }
+    }
+
+    /// Totals since the engine was opened.
+    pub fn counts(&self) -> EngineCounts {
+        let mut counts = EngineCounts { logs: self.logs().len() as u64, ..EngineCounts::default() };
+        for Directory { home, .. } in &self.directories {
+            add(&mut counts.commits, home.committer.counts());
+            counts.segments_rolled += home.segments_rolled.load(Ordering::Relaxed);
+            counts.recovery_points += home.recovery_points.load(Ordering::Relaxed);
+        }
+        counts
+    }
+
+    /// The disk that the engine works on.
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    /// What the engine was opened with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+}
+
+// Without any directory there is nothing to serve; the first failure says why.
+fn without_offline(
+    paths: &[PathBuf],
+    opened: Vec<Result<OpenedDirectory, OpenError>>,
+) -> Result<(Vec<OpenedDirectory>, Vec<OfflineDirectory>), OpenError> {
+    let any = opened.iter().any(Result::is_ok);
+    let (mut online, mut offline) = (Vec::new(), Vec::new());
+    for (path, opened) in paths.iter().zip(opened) {
+        match opened {
+            Ok(directory) => online.push(directory),
+            Err(error) if any && error.is_of_the_disk() => {
+                tracing::error!("data directory {} is offline: {error}", path.display());
+                offline.push(OfflineDirectory { path: path.clone(), error: Arc::new(error) });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((online, offline))
+}
+
+fn add(total: &mut CommitCounts, counts: CommitCounts) {
+    total.appends += counts.appends;
+    total.bytes += counts.bytes;
+    total.inline_appends += counts.inline_appends;
+    total.groups += counts.groups;
+    total.queue.writes += counts.queue.writes;
+    total.queue.syncs += counts.queue.syncs;
+    total.queue.ring_enters += counts.queue.ring_enters;
+    total.queue.ring_entries += counts.queue.ring_entries;
+}

@@ -1,0 +1,176 @@
+//! Opening one data directory: its lock and identity, its checkpoints, the logs in it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use crate::checkpoint::{
+    self, CLEANER_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE,
+};
+use crate::commit::Committer;
+use crate::config::{EngineConfig, LogConfig};
+use crate::error::OpenError;
+use crate::home::Home;
+use crate::io::{Disk, FileKind};
+use crate::log::recover::LogSeed;
+use crate::log::{Log, LogOpening};
+use crate::log_dir::{
+    CLUSTER_METADATA_TOPIC, LogDir, PARTITION_METADATA_FILE, Shutdown, parse_partition_metadata,
+};
+use crate::segment::LogPath;
+use crate::segment::name::{DirectoryName, parse_directory_name};
+use crate::types::{Offset, TopicPartition};
+
+pub(super) struct OpenedDirectory {
+    pub(super) log_dir: LogDir,
+    pub(super) home: Arc<Home>,
+    pub(super) logs: Vec<Arc<Log>>,
+    pub(super) openings: Vec<LogOpening>,
+    pub(super) deleted: Vec<PathBuf>,
+}
+
+impl OpenedDirectory {
+    pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path, config: &EngineConfig) -> Result<Self, OpenError> {
+        let log_dir = LogDir::open(disk, path)?;
+        check_identity(&log_dir, config)?;
+        let committer = Committer::start(disk, path, config.commit_limits).map_err(OpenError::io(path))?;
+        let home = Home::new(
+            path.to_owned(),
+            Arc::clone(disk),
+            committer,
+            Arc::clone(&config.clock),
+            config.producer_expiration_ms,
+        );
+        let checkpoints = Checkpoints::read(&home)?;
+        let mut opened = Self { log_dir, home, logs: Vec::new(), openings: Vec::new(), deleted: Vec::new() };
+        let mut partitions = Vec::new();
+        for entry in disk.list(path).map_err(OpenError::io(path))? {
+            match entry.name().and_then(parse_directory_name) {
+                _ if entry.kind != FileKind::Directory => {}
+                Some(DirectoryName::Partition(partition)) => partitions.push((partition, entry.path)),
+                Some(DirectoryName::Deleted(_)) => opened.deleted.push(entry.path),
+                Some(DirectoryName::Future(_) | DirectoryName::Stray(_)) | None => {}
+            }
+        }
+        opened.open_logs(partitions, &checkpoints, config)?;
+        Ok(opened)
+    }
+
+    // `num.recovery.threads.per.data.dir`, whose default is 2.
+    fn open_logs(
+        &mut self,
+        partitions: Vec<(TopicPartition, PathBuf)>,
+        checkpoints: &Checkpoints,
+        config: &EngineConfig,
+    ) -> Result<(), OpenError> {
+        const RECOVERY_THREADS: usize = 2;
+        let clean = matches!(self.log_dir.shutdown, Shutdown::Clean { .. });
+        let home = &self.home;
+        let waiting = Mutex::new(partitions);
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let open_some = || {
+            let mut opened = Vec::new();
+            while let Some((partition, path)) = next() {
+                opened.push(open_log(home, partition, path, clean, checkpoints, &config.log_defaults)?);
+            }
+            Ok::<_, OpenError>(opened)
+        };
+        let opened: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..RECOVERY_THREADS).map(|_| scope.spawn(open_some)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("opening a log does not panic")).collect()
+        });
+        for opened in opened {
+            for (log, opening) in opened? {
+                self.logs.push(log);
+                self.openings.push(opening);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Checkpoints {
+    recovery_points: OffsetsByPartition,
+    log_starts: OffsetsByPartition,
+    high_watermarks: OffsetsByPartition,
+    cleaned: OffsetsByPartition,
+}
+
+impl Checkpoints {
+    // A checkpoint that cannot be read costs time (more is scanned), not records.
+    fn read(home: &Home) -> Result<Self, OpenError> {
+        let read = |name: &str| {
+            let path = home.path.join(name);
+            match checkpoint::read_offsets(&home.disk, &path) {
+                Ok(offsets) => Ok(offsets),
+                Err(checkpoint::ReadCheckpointError::Corrupt(corruption)) => {
+                    tracing::warn!("ignoring a damaged checkpoint: {corruption}");
+                    Ok(OffsetsByPartition::new())
+                }
+                Err(checkpoint::ReadCheckpointError::Io(error)) => Err(OpenError::Io { path, error }),
+            }
+        };
+        Ok(Self {
+            recovery_points: read(RECOVERY_POINT_FILE)?,
+            log_starts: read(LOG_START_FILE)?,
+            high_watermarks: read(REPLICATION_FILE)?,
+            cleaned: read(CLEANER_FILE)?,
+        })
+    }
+}
+
+fn check_identity(log_dir: &LogDir, config: &EngineConfig) -> Result<(), OpenError> {
+    let (dir, meta) = (log_dir.path.clone(), &log_dir.meta);
+    if meta.node_id != config.node_id {
+        return Err(OpenError::OtherNode { dir, found: meta.node_id, expected: config.node_id });
+    }
+    match &config.cluster_id {
+        Some(expected) if *expected != meta.cluster_id => {
+            Err(OpenError::OtherCluster { dir, found: meta.cluster_id.clone(), expected: expected.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn open_log(
+    home: &Arc<Home>,
+    partition: TopicPartition,
+    path: PathBuf,
+    clean: bool,
+    checkpoints: &Checkpoints,
+    config: &LogConfig,
+) -> Result<(Arc<Log>, LogOpening), OpenError> {
+    let metadata_path = path.join(PARTITION_METADATA_FILE);
+    let metadata =
+        checkpoint::read_small_file(&home.disk, &metadata_path).map_err(OpenError::io(&metadata_path))?;
+    let topic_id = match metadata {
+        Some(bytes) => parse_partition_metadata(&metadata_path, &String::from_utf8_lossy(&bytes))
+            .inspect_err(|damage| {
+                tracing::warn!("{partition} has no topic id until it is given one: {damage}")
+            })
+            .ok(),
+        None => None,
+    };
+    let known = |offsets: &OffsetsByPartition| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
+    // The marker speaks of the broker's logs. Kafka's controller goes on writing its log after the broker has left the
+    // marker, so that log is checked at every start, as Kafka's KafkaRaftLog does.
+    let clean = clean && &*partition.topic != CLUSTER_METADATA_TOPIC;
+    let seed = LogSeed {
+        home: Arc::clone(home),
+        path: LogPath::new(path.clone()),
+        topic_id,
+        config: config.clone(),
+        clean,
+        recovery_point: known(&checkpoints.recovery_points),
+        log_start: known(&checkpoints.log_starts),
+        high_watermark: known(&checkpoints.high_watermarks),
+        may_have_gaps: config.cleanup_policy.compact || checkpoints.cleaned.contains_key(&partition),
+        partition,
+    };
+    Log::open(seed).map_err(|error| match error {
+        crate::error::ReadError::Corrupt(corruption) => corruption.into(),
+        crate::error::ReadError::Io(error) => OpenError::Io { path, error },
+        other => OpenError::Io { path, error: io::Error::other(other.to_string()) },
+    })
+}
