@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use log_engine::{Engine, types::TopicId};
+use wire::ErrorCode;
 
 use crate::{
     api::fetch::FetchSessions,
     authorizer::{AllowAll, Authorizer},
     config::{Config, Endpoint},
-    metadata::{ChangeError, Image, MetadataHandle, ops::ProducerIdBlock},
+    metadata::{ChangeError, Image, MetadataHandle, TopicImage, ops::ProducerIdBlock},
     partition::Partition,
     replicas::Replicas,
 };
@@ -87,15 +88,18 @@ impl Broker {
         self.metadata.image()
     }
 
-    /// A partition that is led here.
-    pub(crate) fn partition(&self, topic: &str, number: i32) -> Option<Arc<Partition>> {
-        let id = self.image().topic(topic)?.topic_id;
-        self.replicas.get(id, number)
+    /// A partition that is led here, or why it is not (Kafka's `ReplicaManager.getPartitionOrError`).
+    pub(crate) fn partition(&self, topic: &str, number: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let image = self.image();
+        let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        self.replicas.get(topic.topic_id, number).ok_or_else(|| not_led(topic, number))
     }
 
     /// The same by the topic's id.
-    pub(crate) fn partition_by_id(&self, topic: TopicId, number: i32) -> Option<Arc<Partition>> {
-        self.replicas.get(topic, number)
+    pub(crate) fn partition_by_id(&self, topic: TopicId, number: i32) -> Result<Arc<Partition>, ErrorCode> {
+        self.replicas.get(topic, number).ok_or_else(|| {
+            self.image().topic_by_id(topic).map_or(ErrorCode::UnknownTopicId, |topic| not_led(topic, number))
+        })
     }
 
     /// A producer id that nobody has had; nothing where there are no more.
@@ -114,5 +118,12 @@ impl Broker {
         block.first += 1;
         block.len -= 1;
         Ok(Some(id))
+    }
+}
+
+fn not_led(topic: &TopicImage, number: i32) -> ErrorCode {
+    match topic.partition(number) {
+        Some(_) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
     }
 }

@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, Ordering},
@@ -106,6 +107,11 @@ impl Partition {
         log.set_end_listener(Arc::clone(&end) as Arc<dyn EndListener>);
         log.set_high_watermark(log.offsets().log_end);
         Ok(Self { log, leader_epoch: AtomicI32::new(epoch.get()), deleted: AtomicBool::new(false), end })
+    }
+
+    /// The data directory that the log lies in.
+    pub(crate) fn data_directory(&self) -> &Path {
+        self.log.data_directory()
     }
 
     pub(crate) fn topic(&self) -> &Arc<str> {

@@ -2,8 +2,11 @@
 //! their epochs, configured and removed.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, Mutex, PoisonError},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use log_engine::{
@@ -11,12 +14,15 @@ use log_engine::{
     types::{LeaderEpoch, TopicId, TopicPartition},
 };
 
+use tokio::sync::Notify;
+
 use crate::{
     config::Config,
     effective::Layers,
     metadata::{
-        Delta, Image, MetadataListener, PartitionImage, TopicImage,
-        ops::CLUSTER_METADATA_TOPIC,
+        self, Delta, Image, MetadataHandle, MetadataListener, PartitionImage, TopicImage,
+        ids::DirectoryId,
+        ops::{CLUSTER_METADATA_TOPIC, DirectoryAssignment},
         record::{ConfigResource, ResourceKind},
     },
     partition::Partition,
@@ -31,20 +37,43 @@ enum LeadError {
     /// Its new epoch or id cannot be written, or what lies in its place cannot be set aside.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The metadata have it in a data directory that is not here.
+    #[error("its data directory {0} is not among those that are online; nothing is created in its place")]
+    Elsewhere(DirectoryId),
+    /// Nobody knows in which data directory it was, and not all of them are online.
+    #[error("its log may lie in a data directory that is offline; nothing is created in its place")]
+    MayBeElsewhere,
 }
+
+impl LeadError {
+    /// Whether it may go better by itself: room on the disk, descriptors to open files with.
+    fn passes(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::Create(CreateLogError::Io { .. }))
+    }
+}
+
+/// First and longest pause before a partition that could not be served is tried again.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// See the module.
 pub(crate) struct Replicas {
     config: Arc<Config>,
     engine: Arc<Engine>,
+    /// The data directories that are online.
+    directories: BTreeMap<PathBuf, DirectoryId>,
     led: papaya::HashMap<(TopicId, i32), Arc<Partition>>,
-    /// Partitions come and go one change at a time.
-    changing: Mutex<()>,
+    /// Those that could not be served, but may be later.
+    failed: Mutex<BTreeSet<(TopicId, i32)>>,
+    failed_one: Notify,
 }
 
 impl Replicas {
     pub(crate) fn new(config: Arc<Config>, engine: Arc<Engine>) -> Self {
-        Self { config, engine, led: papaya::HashMap::new(), changing: Mutex::default() }
+        let online = engine.open_report().directories.iter();
+        let directories =
+            online.map(|directory| (directory.path.clone(), metadata::id_of(&directory.meta))).collect();
+        let led = papaya::HashMap::new();
+        Self { config, engine, directories, led, failed: Mutex::default(), failed_one: Notify::new() }
     }
 
     /// A partition that is led here.
@@ -57,15 +86,41 @@ impl Replicas {
         self.led.pin().len()
     }
 
-    /// Leads every partition that the metadata give to this broker.
-    pub(crate) fn lead_all(&self, image: &Image) {
-        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        for topic in image.topics() {
-            for partition in &topic.partitions {
-                self.lead_or_report(image, topic, partition);
+    /// Tries what failed again, until the controller stops: a topic was acknowledged before its logs could be made.
+    pub(crate) async fn retry(self: Arc<Self>, metadata: MetadataHandle) {
+        let (shortest, longest) = RETRY_PAUSES;
+        loop {
+            self.failed_one.notified().await;
+            let mut pause = shortest;
+            while !self.failed().is_empty() {
+                tokio::time::sleep(pause).await;
+                let failed = self.failed().clone();
+                if metadata.look_again(failed).await.is_err() {
+                    return;
+                }
+                pause = longest.min(pause * 2);
             }
         }
-        drop(changing);
+    }
+
+    fn failed(&self) -> MutexGuard<'_, BTreeSet<(TopicId, i32)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Partitions that have no leader because their data directory did not come up with the broker.
+    pub(crate) fn report_unreachable(&self, image: &Image) {
+        let registered = image.broker(self.config.node_id).map_or(&[][..], |broker| &broker.log_dirs);
+        let mut missing: BTreeMap<DirectoryId, usize> = BTreeMap::new();
+        for partition in image.topics().flat_map(|topic| &topic.partitions) {
+            if let Some(directory) = partition.directory_on(self.config.node_id)
+                && !directory.is_online(registered)
+            {
+                *missing.entry(directory).or_default() += 1;
+            }
+        }
+        for (directory, partitions) in missing {
+            tracing::error!(%directory, partitions, "a data directory is missing; its partitions have no leader until it is back");
+        }
     }
 
     /// Logs of which the metadata know nothing. They are left alone: deleting data is not a decision to take here.
@@ -80,43 +135,108 @@ impl Replicas {
         }
     }
 
-    /// A partition that cannot be led does not keep the others from being led.
-    fn lead_or_report(&self, image: &Image, topic: &TopicImage, partition: &PartitionImage) {
+    /// A partition that cannot be led does not keep the others from being led. Answers where its log lies, if the
+    /// metadata have it elsewhere.
+    fn lead_or_report(
+        &self,
+        image: &Image,
+        topic: &TopicImage,
+        partition: &PartitionImage,
+    ) -> Option<DirectoryAssignment> {
+        let key = (topic.topic_id, partition.partition);
         if partition.leader != self.config.node_id {
-            return;
+            self.failed().remove(&key);
+            return None;
         }
-        if let Err(error) = self.lead(image, topic, partition) {
-            tracing::error!(topic = %topic.name, partition = partition.partition, %error, "cannot lead the partition");
+        match self.lead(image, topic, partition) {
+            Ok(led) => {
+                self.failed().remove(&key);
+                self.placement(topic.topic_id, partition, led.data_directory())
+            }
+            Err(error) => {
+                self.report_failure(topic, partition.partition, &error);
+                None
+            }
         }
     }
 
-    fn lead(&self, image: &Image, topic: &TopicImage, partition: &PartitionImage) -> Result<(), LeadError> {
+    /// Said once, however often it is tried again.
+    fn report_failure(&self, topic: &TopicImage, number: i32, error: &LeadError) {
+        let key = (topic.topic_id, number);
+        let again = error.passes();
+        if again && !self.failed().insert(key) {
+            return;
+        }
+        tracing::error!(topic = %topic.name, partition = number, %error, again, "cannot lead the partition");
+        if again {
+            self.failed_one.notify_one();
+        } else {
+            self.failed().remove(&key);
+        }
+    }
+
+    fn placement(
+        &self,
+        topic_id: TopicId,
+        partition: &PartitionImage,
+        lies_in: &Path,
+    ) -> Option<DirectoryAssignment> {
+        let directory = *self.directories.get(lies_in)?;
+        let told = partition.directory_on(self.config.node_id) == Some(directory);
+        (!told).then_some(DirectoryAssignment { topic_id, partition: partition.partition, directory })
+    }
+
+    fn lead(
+        &self,
+        image: &Image,
+        topic: &TopicImage,
+        partition: &PartitionImage,
+    ) -> Result<Arc<Partition>, LeadError> {
         let epoch = LeaderEpoch::new(partition.leader_epoch);
         let key = (topic.topic_id, partition.partition);
         if let Some(led) = self.led.pin().get(&key) {
-            return Ok(led.lead_on(epoch)?);
+            led.lead_on(epoch)?;
+            return Ok(Arc::clone(led));
         }
-        let log = self.log_of(image, topic, partition.partition)?;
-        let led = Partition::lead(log, epoch)?;
-        self.led.pin().insert(key, Arc::new(led));
-        Ok(())
+        let log = self.log_of(image, topic, partition)?;
+        let led = Arc::new(Partition::lead(log, epoch)?);
+        self.led.pin().insert(key, Arc::clone(&led));
+        Ok(led)
     }
 
-    fn log_of(&self, image: &Image, topic: &TopicImage, number: i32) -> Result<Arc<Log>, LeadError> {
-        let id = TopicPartition { topic: Arc::clone(&topic.name), partition: number };
+    fn log_of(
+        &self,
+        image: &Image,
+        topic: &TopicImage,
+        partition: &PartitionImage,
+    ) -> Result<Arc<Log>, LeadError> {
+        let id = TopicPartition { topic: Arc::clone(&topic.name), partition: partition.partition };
         let own = image.topic_config(&topic.name).map(|values| &**values);
         let config = Layers::of(&self.config, image).log_config(own);
-        let Some(log) = self.engine.log(&id) else {
-            return Ok(self.engine.create_log(&id, topic.topic_id, config, None)?);
-        };
-        if log.adopt_topic_id(topic.topic_id)? != topic.topic_id {
+        if let Some(log) = self.engine.log(&id) {
+            if log.adopt_topic_id(topic.topic_id)? == topic.topic_id {
+                log.update_config(config);
+                return Ok(log);
+            }
             // Of a topic that was deleted while its log was out of reach; a crash behind the deletion leaves it, too.
             tracing::warn!(directory = %log.directory().display(), "a topic that no longer exists had this log; it is set aside");
             self.engine.set_aside(&id)?;
-            return Ok(self.engine.create_log(&id, topic.topic_id, config, None)?);
         }
-        log.update_config(config);
-        Ok(log)
+        let dir = self.directory_for(partition)?;
+        Ok(self.engine.create_log(&id, topic.topic_id, config, dir)?)
+    }
+
+    /// Where a log that is not here is to be made: where the metadata have it, or, if it was never placed, where the
+    /// engine finds best. As Kafka's `Partition.createLogIfNotExists`: not where it may lie in a directory out of reach.
+    fn directory_for(&self, partition: &PartitionImage) -> Result<Option<&Path>, LeadError> {
+        let assigned = partition.directory_on(self.config.node_id).filter(|id| !id.is_reserved());
+        let Some(assigned) = assigned else {
+            let is_new = partition.partition_epoch == 0;
+            let all_online = self.config.log_dirs.iter().all(|dir| self.directories.contains_key(dir));
+            return if is_new || all_online { Ok(None) } else { Err(LeadError::MayBeElsewhere) };
+        };
+        let found = self.directories.iter().find(|(_, id)| **id == assigned);
+        found.map(|(path, _)| Some(&**path)).ok_or(LeadError::Elsewhere(assigned))
     }
 
     /// A deleted topic's logs go, and who waits for them learns of it.
@@ -156,8 +276,8 @@ impl Replicas {
 }
 
 impl MetadataListener for Replicas {
-    fn published(&self, image: &Arc<Image>, delta: &Delta) {
-        let changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+    fn published(&self, image: &Arc<Image>, delta: &Delta) -> Vec<DirectoryAssignment> {
+        let mut placed = Vec::new();
         for (id, name) in &delta.deleted_topics {
             self.remove_topic(*id, name);
         }
@@ -165,12 +285,14 @@ impl MetadataListener for Replicas {
             if let Some(topic) = image.topic_by_id(*id)
                 && let Some(partition) = topic.partition(*number)
             {
-                self.lead_or_report(image, topic, partition);
+                placed.extend(self.lead_or_report(image, topic, partition));
+            } else {
+                self.failed().remove(&(*id, *number));
             }
         }
         for resource in &delta.configs {
             self.reconfigure(image, resource);
         }
-        drop(changing);
+        placed
     }
 }

@@ -6,7 +6,7 @@ use log_engine::{
     Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
     io::{BackendChoice, Disk, NativeDisk},
 };
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
     broker::{Broker, Parts},
@@ -47,6 +47,8 @@ pub struct Running {
     addresses: Vec<(String, SocketAddr)>,
     server: Server,
     broker: Arc<Broker>,
+    /// Tries to serve partitions that could not be served at first.
+    retry: JoinHandle<()>,
     fresh: bool,
 }
 
@@ -68,8 +70,9 @@ pub async fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Running, St
         spawn_blocking(move || open(config, disk, advertised)).await??
     };
     let broker = Arc::new(broker);
+    let retry = tokio::spawn(Arc::clone(&broker.replicas).retry(broker.metadata.clone()));
     let server = Server::serve(bound, &broker, &config.connections);
-    Ok(Running { addresses, server, broker, fresh })
+    Ok(Running { addresses, server, broker, retry, fresh })
 }
 
 impl Running {
@@ -100,7 +103,8 @@ impl Running {
 
     /// Answers what was accepted, closes all connections, and writes what the next start needs to be a clean one.
     pub async fn shutdown(self) -> io::Result<()> {
-        let Self { server, broker, .. } = self;
+        let Self { server, broker, retry, .. } = self;
+        retry.abort();
         server.stop().await;
         let stopped = broker.metadata.shutdown().await;
         match &stopped {
@@ -134,12 +138,12 @@ fn open(
 ) -> Result<(Broker, bool), StartError> {
     let directories = directories(&config);
     let formatted = format(&disk, &format_request(&config, &directories), SystemClock.now())?;
-    let engine = Arc::new(Engine::open(engine_config(&config, &disk, directories, &formatted))?);
+    let engine = Arc::new(Engine::open(engine_config(&config, &disk, &formatted))?);
     let replicas = Arc::new(Replicas::new(Arc::clone(&config), Arc::clone(&engine)));
     let metadata = MetadataHandle::open(&engine, metadata_options(&config, &advertised, &replicas))?;
     engine.set_broker_epoch(metadata.broker_epoch());
     let image = metadata.image();
-    replicas.lead_all(&image);
+    replicas.report_unreachable(&image);
     replicas.report_strays(&image);
     engine.start_retention();
     let fresh = formatted.fresh;
@@ -179,13 +183,9 @@ fn format_request(config: &Config, directories: &[PathBuf]) -> Format {
     }
 }
 
-fn engine_config(
-    config: &Config,
-    disk: &Arc<dyn Disk>,
-    directories: Vec<PathBuf>,
-    formatted: &Formatted,
-) -> EngineConfig {
+fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -> EngineConfig {
     let nothing = Image::empty(formatted.cluster_id.clone());
+    let online: Vec<_> = formatted.directories.iter().map(|(dir, _)| dir.clone()).collect();
     EngineConfig {
         cluster_id: Some(formatted.cluster_id.clone()),
         disk: DiskChoice::Given(Arc::clone(disk)),
@@ -193,7 +193,7 @@ fn engine_config(
         recovery_point_interval_ms: config.number("log.flush.offset.checkpoint.interval.ms"),
         retention_interval_ms: config.number("log.retention.check.interval.ms"),
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
-        ..EngineConfig::new(directories, config.node_id)
+        ..EngineConfig::new(online, config.node_id)
     }
 }
 

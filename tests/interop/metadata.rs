@@ -83,7 +83,7 @@ impl Travelling {
 
     /// Opens the directories as the broker does, works with them, and stops.
     fn in_klamm<T>(&self, stop: Stop, work: impl FnOnce(&Klamm) -> T) -> T {
-        let ids = self.format().directory_ids;
+        let ids: Vec<_> = self.format().directories.into_iter().map(|(_, id)| id).collect();
         let engine = Engine::open(EngineConfig::new(self.directories.clone(), 1)).expect("the engine opens");
         let endpoint = |name: &str, port| Endpoint {
             name: name.into(),

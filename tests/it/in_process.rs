@@ -39,8 +39,19 @@ impl Klamm {
 
     /// The same on another disk, until it is restarted.
     pub(crate) fn start_on(overrides: &[&str], disk: Arc<dyn Disk>) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Self::start_in(tempfile::tempdir().expect("a directory"), overrides, disk)
+    }
+
+    /// One with two data directories, `a` with the metadata log, and `b`.
+    pub(crate) fn start_on_two(disk: Arc<dyn Disk>) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().display();
+        let overrides = vec![format!("log.dirs={path}/a,{path}/b")];
+        Self::start_in(directory, overrides, disk)
+    }
+
+    fn start_in(directory: TempDir, overrides: Vec<String>, disk: Arc<dyn Disk>) -> Self {
         let runtime = runtime();
         let config = config(directory.path(), &overrides);
         let running = runtime.block_on(start_on(config, disk)).expect("the broker starts");
@@ -50,7 +61,13 @@ impl Klamm {
 
     /// Stops cleanly and starts again on the same directory.
     pub(crate) fn restart(&mut self) {
+        self.restart_after(|_| {});
+    }
+
+    /// Stops cleanly, does something to the directory, and starts again.
+    pub(crate) fn restart_after(&mut self, act: impl FnOnce(&Path)) {
         self.stop();
+        act(self.directory.path());
         let config = config(self.directory.path(), &self.overrides);
         let running = self.runtime.block_on(start(config)).expect("the broker starts again");
         self.address = running.addresses()[0].1;

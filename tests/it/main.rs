@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod directories;
 mod fetch;
 mod full_disk;
 mod in_process;

@@ -51,7 +51,7 @@ pub(super) async fn handle<'r>(
 }
 
 async fn delete(broker: &Broker, topic: &str, partition: i32, before: i64) -> Result<i64, ErrorCode> {
-    let partition = broker.partition(topic, partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = broker.partition(topic, partition)?;
     let partition = Arc::clone(&partition);
     spawn_blocking(move || partition.delete_records_before(before))
         .await

@@ -67,8 +67,8 @@ pub(super) async fn handle<'r>(
                 Err(ErrorCode::UnsupportedVersion)
             } else {
                 match broker.partition(&topic.name, asked.partition_index) {
-                    None => Err(ErrorCode::UnknownTopicOrPartition),
-                    Some(partition) => {
+                    Err(code) => Err(code),
+                    Ok(partition) => {
                         look_up(&partition, asked.current_leader_epoch, asked.timestamp, visibility).await
                     }
                 }

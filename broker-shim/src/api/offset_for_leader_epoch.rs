@@ -50,7 +50,7 @@ fn end_of(
     topic: &str,
     asked: &OffsetForLeaderPartition<'_>,
 ) -> Result<Option<(i32, i64)>, ErrorCode> {
-    let partition = broker.partition(topic, asked.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = broker.partition(topic, asked.partition)?;
     partition.check_leader_epoch(asked.current_leader_epoch)?;
     Ok(partition.epoch_end(LeaderEpoch::new(asked.leader_epoch)).map(|(epoch, end)| (epoch.get(), end.get())))
 }

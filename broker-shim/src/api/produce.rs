@@ -155,14 +155,7 @@ fn target(
 ) -> Result<Arc<Partition>, ErrorCode> {
     let by_id = context.version >= 13;
     let partition =
-        if by_id { broker.partition_by_id(topic_id(id), index) } else { broker.partition(name, index) };
-    let partition = match partition {
-        Some(partition) => partition,
-        None if by_id && broker.image().topic_by_id(topic_id(id)).is_none() => {
-            return Err(ErrorCode::UnknownTopicId);
-        }
-        None => return Err(ErrorCode::UnknownTopicOrPartition),
-    };
+        if by_id { broker.partition_by_id(topic_id(id), index) } else { broker.partition(name, index) }?;
     if !broker.allows(context, Operation::Write, Resource::topic(partition.topic())) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }

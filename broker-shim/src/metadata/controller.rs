@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use log_engine::{
     clock::Clock,
     io::Disk,
-    types::{LeaderEpoch, Offset},
+    types::{LeaderEpoch, Offset, TopicId, TopicPartition},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -23,7 +23,7 @@ use super::{
     image::Image,
     leadership::{self, Identity},
     load::{self, LoadError},
-    ops::{ConfigRules, TopicDefaults},
+    ops::{self, ConfigRules, DirectoryAssignment, TopicDefaults},
     quorum_state::{QuorumState, QuorumStateError},
     raft::{self, ControlRecord, EncodeBatchError, Quorum},
     record::{Endpoint, MetadataRecord},
@@ -111,6 +111,8 @@ pub struct ControllerConfig {
     pub dir: PathBuf,
     /// Id of the data directory in which that lies.
     pub directory_id: DirectoryId,
+    /// The logs that were found, and where.
+    pub placed: Vec<PlacedLog>,
     /// The records of `bootstrap.checkpoint`, for a log that has none yet.
     pub bootstrap: Vec<MetadataRecord>,
     /// `min.insync.replicas` of the configuration.
@@ -129,10 +131,22 @@ pub struct ControllerConfig {
     pub listener: Option<Arc<dyn MetadataListener>>,
 }
 
+/// A log that was found when the data directories were opened.
+#[derive(Clone, Debug)]
+pub struct PlacedLog {
+    /// Its partition.
+    pub partition: TopicPartition,
+    /// The id of its topic, where it knows that.
+    pub topic_id: Option<TopicId>,
+    /// The data directory that it lies in.
+    pub directory: DirectoryId,
+}
+
 /// Acts on changes of the metadata: creates and deletes logs, changes their configuration.
 pub trait MetadataListener: Send + Sync {
     /// Called on the controller's thread after `image` was published and before those who asked for the change are told.
-    fn published(&self, image: &Arc<Image>, delta: &Delta);
+    /// Answers which replicas lie elsewhere than the image says; that is recorded, too, before anyone is told.
+    fn published(&self, image: &Arc<Image>, delta: &Delta) -> Vec<DirectoryAssignment>;
 }
 
 /// What is decided on an image.
@@ -156,6 +170,7 @@ pub(super) struct Requests {
 /// What the controller's thread is told.
 enum Event {
     Decide(Decide),
+    LookAgain(BTreeSet<(TopicId, i32)>),
     Stop,
 }
 
@@ -164,6 +179,11 @@ impl Requests {
     pub(super) async fn stop(&self) {
         // A controller that is gone has nothing left to stop.
         drop(self.queue.send(Event::Stop).await);
+    }
+
+    /// Has the listener look at partitions again, which it could not serve before.
+    pub(super) async fn look_again(&self, partitions: BTreeSet<(TopicId, i32)>) -> Result<(), ChangeError> {
+        self.queue.send(Event::LookAgain(partitions)).await.map_err(|_| ChangeError::Stopped)
     }
 
     /// Hands over a decision and waits until its records are durable and folded.
@@ -268,6 +288,24 @@ struct Leader {
     listener: Option<Arc<dyn MetadataListener>>,
 }
 
+/// What was waiting when the controller came round.
+#[derive(Default)]
+struct Round {
+    group: Vec<Decide>,
+    look_again: BTreeSet<(TopicId, i32)>,
+    stop: bool,
+}
+
+impl Round {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Decide(decide) => self.group.push(decide),
+            Event::LookAgain(partitions) => self.look_again.extend(partitions),
+            Event::Stop => self.stop = true,
+        }
+    }
+}
+
 /// A batch on its way, and the image that holds once it is durable.
 struct Appended {
     pending: Box<dyn PendingAppend>,
@@ -324,6 +362,9 @@ impl Leader {
             config.previous_broker_epoch,
         );
         self.commit(&records)?;
+        // What an operator moved while the broker was down, or what never said where it is, before it may lead.
+        let found = placement(&self.image(), &config.placed);
+        self.commit(&ops::assign_directories(&self.image(), node_id, &found))?;
         Ok(self.commit(&leadership::unfence(&self.image(), node_id))?)
     }
 
@@ -365,25 +406,37 @@ impl Leader {
         self.log.set_high_watermark(image.provenance().end_offset);
         let image = Arc::new(image);
         self.published.store(Arc::clone(&image));
-        if let Some(listener) = &self.listener {
-            listener.published(&image, delta);
+        self.tell_listener(&image, delta);
+    }
+
+    fn tell_listener(&mut self, image: &Arc<Image>, delta: &Delta) {
+        let placed = match &self.listener {
+            Some(listener) => listener.published(image, delta),
+            None => return,
+        };
+        let records = ops::assign_directories(image, self.rules.node_id, &placed);
+        if let Err(error) = self.commit(&records) {
+            tracing::error!("where new logs lie is not recorded until the next start: {error}");
         }
     }
 
     fn run(mut self, mut waiting: mpsc::Receiver<Event>) {
-        while let Some(Event::Decide(first)) = waiting.blocking_recv() {
-            let mut group = vec![first];
-            let mut stop = false;
-            while group.len() < GROUP_LEN && !stop {
+        while let Some(first) = waiting.blocking_recv() {
+            let mut round = Round::default();
+            round.take(first);
+            while round.group.len() < GROUP_LEN && !round.stop {
                 match waiting.try_recv() {
-                    Ok(Event::Decide(next)) => group.push(next),
-                    Ok(Event::Stop) => stop = true,
+                    Ok(next) => round.take(next),
                     Err(_) => break,
                 }
             }
-            self.group(group);
+            self.group(round.group);
+            if !round.look_again.is_empty() {
+                let delta = Delta { partitions: round.look_again, ..Delta::default() };
+                self.tell_listener(&self.image(), &delta);
+            }
             self.snapshot_if_due();
-            if stop {
+            if round.stop {
                 return;
             }
         }
@@ -471,6 +524,20 @@ impl Leader {
             Err(error) => tracing::warn!("no metadata snapshot: {error}"),
         }
     }
+}
+
+/// A log with another topic's id is none of this topic's.
+fn placement(image: &Image, placed: &[PlacedLog]) -> Vec<DirectoryAssignment> {
+    let assignment = |log: &PlacedLog| {
+        let topic_id = image.topic(&log.partition.topic)?.topic_id;
+        let ours = log.topic_id.is_none_or(|own| own == topic_id);
+        ours.then_some(DirectoryAssignment {
+            topic_id,
+            partition: log.partition.partition,
+            directory: log.directory,
+        })
+    };
+    placed.iter().filter_map(assignment).collect()
 }
 
 fn encode_failure(error: EncodeBatchError) -> ChangeError {

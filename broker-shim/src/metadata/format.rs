@@ -18,8 +18,8 @@ use std::{
 
 use log_engine::{
     error::OpenError,
-    io::{Disk, FileKind},
-    log_dir::{self, MetaProperties},
+    io::{Disk, FileKind, FileLock},
+    log_dir::{self, LOCK_FILE, MetaProperties},
     types::{TimestampMs, TopicId},
 };
 
@@ -61,8 +61,8 @@ pub struct Format {
 pub struct Formatted {
     /// Id of the cluster.
     pub cluster_id: String,
-    /// Id of each directory, in the order of the configuration.
-    pub directory_ids: Vec<DirectoryId>,
+    /// The directories that the disk gives, in the order of the configuration, and their ids.
+    pub directories: Vec<(PathBuf, DirectoryId)>,
     /// Whether this call formatted any of them.
     pub fresh: bool,
 }
@@ -81,6 +81,22 @@ pub enum FormatError {
     /// A directory's identity cannot be read.
     #[error(transparent)]
     Identity(#[from] OpenError),
+    /// Another process formats or uses a directory.
+    #[error("{} is in use by another process (its .lock is taken); stop that one or choose another directory", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Two directories have the same id: one is a copy of the other.
+    #[error("Duplicate directory ID {id} found. It was the ID of {}, but also of {}", first.display(), second.display())]
+    DuplicateId {
+        /// The id.
+        id: DirectoryId,
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
     /// A directory belongs to another cluster than the one configured, or than the others.
     #[error("{} belongs to the cluster {found}, not to {expected}", dir.display())]
     OtherCluster {
@@ -132,39 +148,100 @@ pub enum FormatError {
     Encode(#[from] EncodeBatchError),
 }
 
-/// Formats what is not formatted yet, and says who all of it is. A directory that Kafka formatted is left as it is.
+impl FormatError {
+    /// Whether it says something of the disk or of what is stored there, and nothing of whose it is.
+    fn is_of_the_disk(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Identity(OpenError::Io { .. } | OpenError::Corrupt(_)))
+    }
+}
+
+/// Formats what is not formatted yet, and says who all of it is. A directory that Kafka formatted is left as it is; one
+/// that the disk cannot give is passed over, unless it is that of the metadata log.
 ///
 /// # Errors
 /// See [`FormatError`]. What is already stored stays as it is.
 pub fn format(disk: &Arc<dyn Disk>, wanted: &Format, now: TimestampMs) -> Result<Formatted, FormatError> {
-    let found = wanted
-        .log_dirs
-        .iter()
-        .map(|dir| log_dir::read_meta_properties(disk, dir))
-        .collect::<Result<Vec<_>, _>>()?;
-    for (dir, _) in wanted.log_dirs.iter().zip(&found).filter(|(_, meta)| meta.is_none()) {
-        if holds_logs(disk, dir).map_err(in_file(dir))? {
-            return Err(FormatError::IdentityLost { dir: dir.clone() });
-        }
+    let mut found = Vec::with_capacity(wanted.log_dirs.len());
+    for dir in &wanted.log_dirs {
+        found.extend(unless_offline(wanted, dir, inspect(disk, dir))?.map(|meta| (dir.as_path(), meta)));
     }
     let cluster_id = cluster_of(wanted, &found)?;
-    let mut directory_ids = Vec::with_capacity(found.len());
-    for (dir, meta) in wanted.log_dirs.iter().zip(&found) {
-        directory_ids.push(match meta {
+    let mut directories = Vec::with_capacity(found.len());
+    let mut fresh = Vec::new();
+    for (dir, meta) in &found {
+        let id = match meta {
             Some(meta) => known_directory(wanted, dir, meta)?,
-            None => DirectoryId::random().map_err(in_file(dir))?,
-        });
+            None => match unless_offline(wanted, dir, FreshDirectory::lock(disk, dir))? {
+                Some(locked) => {
+                    fresh.push(locked);
+                    fresh[fresh.len() - 1].id
+                }
+                None => continue,
+            },
+        };
+        if let Some((first, _)) = directories.iter().find(|(_, known)| *known == id) {
+            return Err(FormatError::DuplicateId {
+                id,
+                first: PathBuf::clone(first),
+                second: dir.to_path_buf(),
+            });
+        }
+        directories.push((dir.to_path_buf(), id));
     }
     // The metadata directory last: until then the next start formats again.
-    let fresh =
-        wanted.log_dirs.iter().zip(&found).zip(&directory_ids).filter(|((_, meta), _)| meta.is_none());
-    let (metadata, others): (Vec<_>, Vec<_>) =
-        fresh.partition(|((dir, _), _)| **dir == wanted.metadata_log_dir);
-    for ((dir, _), id) in others.iter().chain(&metadata) {
-        format_directory(disk, wanted, dir, **id, &cluster_id, now)?;
+    fresh.sort_by_key(|directory| directory.path == wanted.metadata_log_dir);
+    for directory in &fresh {
+        format_directory(disk, wanted, directory.path, directory.id, &cluster_id, now)?;
     }
-    let fresh = !(metadata.is_empty() && others.is_empty());
-    Ok(Formatted { cluster_id, directory_ids, fresh })
+    Ok(Formatted { cluster_id, directories, fresh: !fresh.is_empty() })
+}
+
+/// A directory that is about to be formatted. Nobody else formats or opens it meanwhile.
+struct FreshDirectory<'a> {
+    path: &'a Path,
+    id: DirectoryId,
+    _lock: FileLock,
+}
+
+impl<'a> FreshDirectory<'a> {
+    fn lock(disk: &Arc<dyn Disk>, path: &'a Path) -> Result<Self, FormatError> {
+        let in_use = || FormatError::InUse { dir: path.to_owned() };
+        disk.create_dir_all(path).map_err(in_file(path))?;
+        let lock_file = path.join(LOCK_FILE);
+        let lock = disk.lock(&lock_file).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => in_use(),
+            _ => FormatError::Io { path: lock_file, error },
+        })?;
+        // Another process may have formatted it just before it was locked.
+        if log_dir::read_meta_properties(disk, path)?.is_some() {
+            return Err(in_use());
+        }
+        Ok(Self { path, id: DirectoryId::random().map_err(in_file(path))?, _lock: lock })
+    }
+}
+
+/// A disk that fails takes its own directory out, as in Kafka, and not the broker; but without metadata there is none.
+fn unless_offline<T>(
+    wanted: &Format,
+    dir: &Path,
+    outcome: Result<T, FormatError>,
+) -> Result<Option<T>, FormatError> {
+    match outcome {
+        Err(error) if error.is_of_the_disk() && dir != wanted.metadata_log_dir => {
+            tracing::error!("data directory {} is offline: {error}", dir.display());
+            Ok(None)
+        }
+        outcome => outcome.map(Some),
+    }
+}
+
+/// Who a directory is; nobody yet, where it holds nothing.
+fn inspect(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<MetaProperties>, FormatError> {
+    let meta = log_dir::read_meta_properties(disk, dir)?;
+    if meta.is_none() && holds_logs(disk, dir).map_err(in_file(dir))? {
+        return Err(FormatError::IdentityLost { dir: dir.to_owned() });
+    }
+    Ok(meta)
 }
 
 /// Whether formatting would give a new identity to what someone stored. A format that was interrupted has made the
@@ -183,18 +260,18 @@ fn holds_logs(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-fn cluster_of(wanted: &Format, found: &[Option<MetaProperties>]) -> Result<String, FormatError> {
+fn cluster_of(wanted: &Format, found: &[(&Path, Option<MetaProperties>)]) -> Result<String, FormatError> {
     let mut cluster_id = wanted.cluster_id.clone();
-    for (dir, meta) in wanted.log_dirs.iter().zip(found) {
+    for (dir, meta) in found {
         let Some(meta) = meta else { continue };
         let expected = cluster_id.get_or_insert_with(|| meta.cluster_id.clone());
         if *expected != meta.cluster_id {
             let (found, expected) = (meta.cluster_id.clone(), expected.clone());
-            return Err(FormatError::OtherCluster { dir: dir.clone(), found, expected });
+            return Err(FormatError::OtherCluster { dir: dir.to_path_buf(), found, expected });
         }
     }
-    let metadata = wanted.log_dirs.iter().zip(found).find(|(dir, _)| **dir == wanted.metadata_log_dir);
-    if matches!(metadata, Some((_, None))) && found.iter().any(Option::is_some) {
+    let metadata = found.iter().find(|(dir, _)| **dir == wanted.metadata_log_dir);
+    if matches!(metadata, Some((_, None))) && found.iter().any(|(_, meta)| meta.is_some()) {
         return Err(FormatError::MetadataLost { dir: wanted.metadata_log_dir.clone() });
     }
     match cluster_id {

@@ -1,5 +1,6 @@
 //! What the broker holds: the image to read, and the operations to ask the controller for.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -151,11 +152,16 @@ impl MetadataHandle {
     /// Where nothing could be stored.
     pub async fn assign_directories(&self, assignments: Vec<DirectoryAssignment>) -> Result<(), ChangeError> {
         self.requests
-            .submit(move |image, rules| {
-                let decision = ops::assign_directories(image, rules.node_id, &assignments);
-                (decision.records, decision.answer)
-            })
+            .submit(move |image, rules| (ops::assign_directories(image, rules.node_id, &assignments), ()))
             .await
+    }
+
+    /// Has the listener look at partitions again that it could not serve before.
+    ///
+    /// # Errors
+    /// Where the controller has stopped.
+    pub async fn look_again(&self, partitions: BTreeSet<(TopicId, i32)>) -> Result<(), ChangeError> {
+        self.requests.look_again(partitions).await
     }
 
     /// Records that this broker stops on purpose, and stops the controller. Afterwards nothing is appended any more.

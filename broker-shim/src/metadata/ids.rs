@@ -64,6 +64,24 @@ impl DirectoryId {
     /// The directory is offline and its id unknown (`DirectoryId.LOST`).
     pub const LOST: Self = Self::reserved(2);
 
+    /// Whether this stands for no particular directory.
+    #[must_use]
+    pub fn is_reserved(self) -> bool {
+        [Self::MIGRATING, Self::UNASSIGNED, Self::LOST].contains(&self)
+    }
+
+    /// Whether a replica that lies here can be reached on a broker that registered these directories. One that was not
+    /// placed yet can: it will be placed. As Kafka's `DirectoryId.isOnline`.
+    #[must_use]
+    pub fn is_online(self, registered: &[Self]) -> bool {
+        match self {
+            Self::UNASSIGNED | Self::MIGRATING => true,
+            Self::LOST => false,
+            // None at all are registered under a metadata.version from before directories had ids.
+            _ => registered.is_empty() || registered.contains(&self),
+        }
+    }
+
     const fn reserved(last: u8) -> Self {
         let mut raw = [0; 16];
         raw[15] = last;
@@ -130,6 +148,23 @@ mod tests {
         assert_eq!(DirectoryId::MIGRATING.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
         assert_eq!(DirectoryId::UNASSIGNED.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         assert_eq!(DirectoryId::LOST.to_string(), "AAAAAAAAAAAAAAAAAAAAAg");
+    }
+
+    #[test]
+    fn a_directory_is_online_where_the_broker_registered_it_or_where_none_was_chosen_yet() {
+        let (here, there) = (DirectoryId::new([1; 16]), DirectoryId::new([2; 16]));
+        let table = [
+            (here, &[here][..], true),
+            (there, &[here], false),
+            (there, &[], true),
+            (DirectoryId::UNASSIGNED, &[here], true),
+            (DirectoryId::MIGRATING, &[here], true),
+            (DirectoryId::LOST, &[here], false),
+            (DirectoryId::LOST, &[], false),
+        ];
+        for (id, registered, online) in table {
+            assert_eq!(id.is_online(registered), online, "{id} among {registered:?}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use log_engine::types::{LeaderEpoch, Offset, TimestampMs, TopicId};
 
 use super::{
+    ids::DirectoryId,
     record::{ConfigResource, KeptKey, RegisterBroker, RegisterController},
     shared_map::SharedMap,
 };
@@ -168,6 +169,15 @@ impl Image {
     #[must_use]
     pub fn next_producer_id(&self) -> i64 {
         self.next_producer_id
+    }
+}
+
+impl PartitionImage {
+    /// In which data directory a broker's replica lies; `None` where the broker holds none.
+    #[must_use]
+    pub fn directory_on(&self, broker_id: i32) -> Option<DirectoryId> {
+        let replica = self.replicas.iter().position(|id| *id == broker_id)?;
+        Some(self.directories.get(replica).copied().unwrap_or(DirectoryId::UNASSIGNED))
     }
 }
 

@@ -163,7 +163,8 @@ pub(super) fn unfence(image: &Image, node_id: i32) -> Vec<MetadataRecord> {
         records.push(registration_change(node_id, epoch, none));
     }
     records.push(registration_change(node_id, epoch, |change| change.fenced = Some(false)));
-    records.extend(changes(image, |partition| elect(partition, node_id)));
+    let directories = &broker.log_dirs;
+    records.extend(changes(image, |partition| elect(partition, node_id, directories)));
     records
 }
 
@@ -208,9 +209,11 @@ fn leave(partition: &PartitionImage, node_id: i32, has_elr: bool) -> Option<Part
     (change != nothing()).then_some(change)
 }
 
-/// Makes a replica that came up the leader, where none leads and it may.
-fn elect(partition: &PartitionImage, node_id: i32) -> Option<PartitionChange> {
-    if partition.leader != NO_LEADER || !partition.replicas.contains(&node_id) {
+/// Makes a replica that came up the leader, where none leads and it may. One whose data directory did not come up with
+/// its broker may not: its records are there, and nowhere else (KIP-858).
+fn elect(partition: &PartitionImage, node_id: i32, online: &[DirectoryId]) -> Option<PartitionChange> {
+    let directory = partition.directory_on(node_id)?;
+    if partition.leader != NO_LEADER || !directory.is_online(online) {
         return None;
     }
     let mut change = PartitionChange { leader: Some(node_id), ..nothing() };

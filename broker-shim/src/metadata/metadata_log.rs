@@ -1,18 +1,22 @@
 //! `__cluster_metadata-0` as a log of the engine, and the metadata of an engine as a whole.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::BytesMut;
 use log_engine::{
     AppendRequest, AppendTicket, Durability, Engine, Isolation, Log, LogConfig, ReadMode, ReadRequest,
     batch::{AppendOrigin, BatchView},
     io::atomic_replace,
-    log_dir::{PARTITION_METADATA_FILE, Shutdown, format_partition_metadata},
+    log_dir::{MetaProperties, PARTITION_METADATA_FILE, Shutdown, format_partition_metadata},
     types::{LeaderEpoch, Offset, TopicId, TopicPartition},
 };
 
 use super::{
-    ControllerConfig, KnownKeys, MetadataHandle, MetadataListener, SnapshotPolicy, StartError,
+    ControllerConfig, KnownKeys, MetadataHandle, MetadataListener, PlacedLog, SnapshotPolicy, StartError,
     format::{metadata_log_path, read_bootstrap},
     ids::DirectoryId,
     leadership::Identity,
@@ -58,9 +62,6 @@ impl MetadataHandle {
     /// See [`StartError`]. A start that failed can be repeated.
     pub fn open(engine: &Engine, options: MetadataOptions) -> Result<Self, StartError> {
         let directories = &engine.open_report().directories;
-        let id_of = |meta: &log_engine::log_dir::MetaProperties| {
-            meta.directory_id.map_or(DirectoryId::MIGRATING, |id| DirectoryId::new(id.get()))
-        };
         let home = directories
             .iter()
             .find(|directory| directory.path == options.metadata_log_dir)
@@ -80,6 +81,7 @@ impl MetadataHandle {
             cluster_id: home.meta.cluster_id.clone(),
             dir: metadata_log_path(&home.path),
             directory_id: id_of(&home.meta),
+            placed: placed(engine),
             bootstrap: read_bootstrap(engine.disk(), &home.path)?,
             min_insync_replicas: options.min_insync_replicas,
             previous_broker_epoch: previous_broker_epoch(&epochs),
@@ -92,6 +94,24 @@ impl MetadataHandle {
         let log = MetadataLog::open(engine, &home.path)?;
         Self::start(Arc::clone(engine.disk()), Box::new(log), config)
     }
+}
+
+/// The id of a data directory; those of before KIP-858 have none.
+pub(crate) fn id_of(meta: &MetaProperties) -> DirectoryId {
+    meta.directory_id.map_or(DirectoryId::MIGRATING, |id| DirectoryId::new(id.get()))
+}
+
+/// Which logs lie where.
+fn placed(engine: &Engine) -> Vec<PlacedLog> {
+    let directories = &engine.open_report().directories;
+    let ids: BTreeMap<&Path, DirectoryId> =
+        directories.iter().map(|directory| (&*directory.path, id_of(&directory.meta))).collect();
+    let logs = engine.logs();
+    let place = |log: &Arc<Log>| {
+        let directory = *ids.get(log.data_directory())?;
+        Some(PlacedLog { partition: log.partition().clone(), topic_id: log.topic_id(), directory })
+    };
+    logs.iter().filter_map(place).collect()
 }
 
 /// The epoch with which every directory was left cleanly; one that was not makes the broker's stop an unclean one.
@@ -112,7 +132,7 @@ struct MetadataLog {
 }
 
 impl MetadataLog {
-    fn open(engine: &Engine, metadata_log_dir: &std::path::Path) -> Result<Self, LogFailure> {
+    fn open(engine: &Engine, metadata_log_dir: &Path) -> Result<Self, LogFailure> {
         let partition = TopicPartition::new(CLUSTER_METADATA_TOPIC, 0);
         let log = match engine.log(&partition) {
             Some(log) if log.data_directory() == metadata_log_dir => log,

@@ -38,13 +38,14 @@ mod tests;
 
 pub use codec::MetadataVersion;
 pub use config_rules::KnownKeys;
-pub use controller::{ChangeError, ControllerConfig, MetadataListener, StartError};
+pub use controller::{ChangeError, ControllerConfig, MetadataListener, PlacedLog, StartError};
 pub use fold::{Delta, FoldError};
 pub use handle::MetadataHandle;
 pub use image::{Image, PartitionImage, TopicImage};
 pub use leadership::Identity;
 pub use load::LoadError;
 pub use metadata_log::MetadataOptions;
+pub(crate) use metadata_log::id_of;
 pub use quorum_state::QuorumStateError;
 pub use record_log::LogFailure;
 pub use snapshot::SnapshotId;

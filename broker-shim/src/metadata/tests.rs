@@ -11,11 +11,10 @@ use log_engine::{
 };
 
 use super::{
-    ChangeError, ControllerConfig, Image, KnownKeys, MetadataHandle, SnapshotPolicy, StartError,
+    ChangeError, ControllerConfig, Image, KnownKeys, MetadataHandle, PlacedLog, SnapshotPolicy, StartError,
     batches::{Entry, decode_batches},
     format::{self, Format, FormatError, metadata_log_path},
     golden::corpus,
-    ids::DirectoryId,
     leadership::Identity,
     load,
     memory_log::MemoryLog,
@@ -34,6 +33,7 @@ struct Cluster {
     log: MemoryLog,
     policy: SnapshotPolicy,
     controller_port: u16,
+    placed: Vec<PlacedLog>,
 }
 
 impl Cluster {
@@ -45,6 +45,7 @@ impl Cluster {
             log: MemoryLog::default(),
             policy: SnapshotPolicy::default(),
             controller_port: 9093,
+            placed: Vec::new(),
         }
     }
 
@@ -73,11 +74,12 @@ impl Cluster {
                 endpoints: vec![endpoint("PLAINTEXT", 9092)],
                 controller_endpoints: vec![endpoint("CONTROLLER", self.controller_port)],
                 rack: None,
-                log_dirs: formatted.directory_ids.clone(),
+                log_dirs: formatted.directories.iter().map(|(_, id)| *id).collect(),
             },
             cluster_id: formatted.cluster_id,
             dir: metadata_log_path(&wanted.metadata_log_dir),
-            directory_id: formatted.directory_ids[0],
+            directory_id: formatted.directories[0].1,
+            placed: self.placed.clone(),
             bootstrap: format::read_bootstrap(&self.disk, &wanted.metadata_log_dir).unwrap(),
             min_insync_replicas: "1".to_owned(),
             previous_broker_epoch,
@@ -625,7 +627,7 @@ fn a_formatted_directory_holds_the_records_that_storage_tool_leaves() {
         }
     }
     let again = format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap();
-    assert_eq!((again.fresh, again.directory_ids), (false, formatted.directory_ids));
+    assert_eq!((again.fresh, again.directories), (false, formatted.directories));
 }
 
 #[tokio::test]
@@ -653,9 +655,51 @@ fn a_lost_metadata_directory_is_not_formatted_anew() {
 #[test]
 fn directory_ids_differ() {
     let cluster = Cluster::new();
-    let ids: Vec<DirectoryId> =
-        format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap().directory_ids;
-    assert_ne!(ids[0], ids[1]);
+    let formatted = format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap();
+    assert_ne!(formatted.directories[0].1, formatted.directories[1].1);
+}
+
+#[test]
+fn a_directory_that_is_a_copy_of_another_is_refused_with_kafkas_sentence() {
+    let cluster = Cluster::new();
+    format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap();
+    let (a, b) = (cluster.dir.path().join("a"), cluster.dir.path().join("b"));
+    std::fs::copy(a.join("meta.properties"), b.join("meta.properties")).unwrap();
+    let error = format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap_err();
+    let FormatError::DuplicateId { id, .. } = &error else { panic!("{error}") };
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "Duplicate directory ID {id} found. It was the ID of {}, but also of {}",
+            a.display(),
+            b.display()
+        )
+    );
+}
+
+#[test]
+fn a_directory_that_another_process_formats_is_in_use_and_left_to_it() {
+    let cluster = Cluster::new();
+    let a = cluster.dir.path().join("a");
+    std::fs::create_dir(&a).unwrap();
+    let lock = cluster.disk.lock(&a.join(".lock")).unwrap();
+    let error = format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap_err();
+    assert!(matches!(&error, FormatError::InUse { dir } if *dir == a), "{error}");
+    assert_eq!(std::fs::read_dir(&a).unwrap().count(), 1, "only the lock");
+    drop(lock);
+    assert!(format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap().fresh);
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_is_passed_over_unless_it_is_that_of_the_metadata() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.dir.path().join("a"), cluster.dir.path().join("b"));
+    std::fs::write(&b, "a file in its place").unwrap();
+    let formatted = format::format(&cluster.disk, &cluster.format(), cluster.clock.now()).unwrap();
+    assert_eq!(formatted.directories.iter().map(|(dir, _)| dir).collect::<Vec<_>>(), [&a]);
+    let metadata_in_b = Format { metadata_log_dir: b.clone(), ..cluster.format() };
+    let error = format::format(&cluster.disk, &metadata_in_b, cluster.clock.now()).unwrap_err();
+    assert!(error.to_string().starts_with(&b.display().to_string()), "{error}");
 }
 
 #[tokio::test]

@@ -117,17 +117,10 @@ fn session_request(context: &RequestContext, request: &FetchRequest<'_>) -> Sess
 }
 
 fn target(broker: &Broker, context: &RequestContext, wanted: &Wanted) -> Result<Arc<Partition>, ErrorCode> {
-    let found = match &wanted.topic {
+    let partition = match &wanted.topic {
         TopicKey::Name(name) => broker.partition(name, wanted.partition),
         TopicKey::Id(id) => broker.partition_by_id(*id, wanted.partition),
-    };
-    let partition = match (found, &wanted.topic) {
-        (Some(partition), _) => partition,
-        (None, TopicKey::Id(id)) if broker.image().topic_by_id(*id).is_none() => {
-            return Err(ErrorCode::UnknownTopicId);
-        }
-        (None, _) => return Err(ErrorCode::UnknownTopicOrPartition),
-    };
+    }?;
     if !broker.allows(context, Operation::Read, Resource::topic(partition.topic())) {
         return Err(ErrorCode::TopicAuthorizationFailed);
     }

@@ -2,7 +2,6 @@
 
 use log_engine::types::TopicId;
 
-use super::Decision;
 use crate::metadata::{
     ids::DirectoryId,
     image::Image,
@@ -20,13 +19,17 @@ pub struct DirectoryAssignment {
     pub directory: DirectoryId,
 }
 
-/// Records only for what the image does not know yet; what was deleted meanwhile is passed over.
+/// Records only for what the image does not know yet; what was deleted meanwhile is passed over, and so is everything
+/// under a metadata.version that knows no directories.
 pub(in crate::metadata) fn assign_directories(
     image: &Image,
     broker_id: i32,
     assignments: &[DirectoryAssignment],
-) -> Decision<()> {
+) -> Vec<MetadataRecord> {
     let record = |assignment: &DirectoryAssignment| {
+        if !image.metadata_version().has_directories() {
+            return None;
+        }
         let partition = image.topic_by_id(assignment.topic_id)?.partition(assignment.partition)?;
         let replica = partition.replicas.iter().position(|id| *id == broker_id)?;
         let mut directories = partition.directories.clone();
@@ -42,5 +45,5 @@ pub(in crate::metadata) fn assign_directories(
             ..PartitionChange::default()
         }))
     };
-    Decision { records: assignments.iter().filter_map(record).collect(), answer: () }
+    assignments.iter().filter_map(record).collect()
 }

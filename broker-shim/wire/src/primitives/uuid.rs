@@ -15,7 +15,7 @@ pub struct Uuid(pub [u8; 16]);
 impl Uuid {
     /// All bytes zero: no id.
     pub const ZERO: Self = Self([0; 16]);
-    /// The second reserved id: the topic of the metadata log, and in directory ids a lost directory.
+    /// The second reserved id: the topic of the metadata log, and in directory ids one that is not assigned yet.
     pub const ONE: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 
     /// Whether this stands for no id.
