@@ -7,7 +7,7 @@ use crate::batch::{BatchView, DecompressionCap};
 use crate::error::{Corruption, ReadError, Rule};
 use crate::segment::Segment;
 use crate::segment::data::FileSlice;
-use crate::segment::scan::{BatchAt, ReadMode, header_at};
+use crate::segment::scan::{BatchAt, ReadMode};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
 use super::{Isolation, Log, LogOffsets};
@@ -70,6 +70,7 @@ impl Log {
 
     fn max_timestamp(&self, offsets: &LogOffsets) -> Result<Option<FoundOffset>, ReadError> {
         // The first segment wins among equals, as its records are older.
+        self.check_max_timestamps(offsets)?;
         let newest = self.segments().iter().rev().max_by_key(|segment| segment.max_timestamp().0).cloned();
         let Some(segment) = newest else { return Ok(None) };
         let (timestamp, offset) = segment.max_timestamp();
@@ -82,11 +83,24 @@ impl Log {
             .map(|found| found.filter(|found| found.offset >= offsets.log_start))
     }
 
+    fn check_max_timestamps(&self, offsets: &LogOffsets) -> Result<(), ReadError> {
+        let segments: Vec<Arc<Segment>> =
+            self.segments().floor_and_after(offsets.log_start).cloned().collect();
+        segments.iter().try_for_each(|segment| segment.check_max_timestamp())
+    }
+
+    /// Makes sure that the largest timestamps of the oldest segments are those of their records.
+    pub(crate) fn check_oldest_timestamps(&self, count: usize) -> Result<(), ReadError> {
+        let segments: Vec<Arc<Segment>> = self.segments().iter().take(count).cloned().collect();
+        segments.iter().try_for_each(|segment| segment.check_max_timestamp())
+    }
+
     fn at_or_after(
         &self,
         timestamp: TimestampMs,
         offsets: &LogOffsets,
     ) -> Result<Option<FoundOffset>, ReadError> {
+        self.check_max_timestamps(offsets)?;
         let segments: Vec<Arc<Segment>> =
             self.segments().floor_and_after(offsets.log_start).cloned().collect();
         for segment in segments.into_iter().filter(|segment| segment.max_timestamp().0 >= timestamp) {
@@ -104,19 +118,16 @@ fn search(
     timestamp: TimestampMs,
     start: Offset,
 ) -> Result<Option<FoundOffset>, ReadError> {
-    let mode = ReadMode::Blocking;
-    let from = segment.offset_floor_of_time(timestamp, mode)?.max(start);
-    let mut position = segment.position_floor(from, mode)?;
     let (size, _) = segment.published();
-    let file = segment.file()?;
-    while let Some(batch) = header_at(&*file, position, size, mode)? {
+    let mut next = segment.batch_before_time(timestamp, start, size)?;
+    while let Some(batch) = next {
         if batch.max_timestamp >= timestamp {
             let found = first_record(segment, &batch, |time, offset| time >= timestamp && offset >= start)?;
             if found.is_some() {
                 return Ok(found);
             }
         }
-        position = batch.end();
+        next = segment.batch_after(&batch, size, ReadMode::Blocking)?;
     }
     Ok(None)
 }

@@ -14,7 +14,7 @@ use crate::segment::Segment;
 use crate::segment::data::FileSlice;
 use crate::segment::ignore_missing;
 use crate::segment::name::{FileState, FileType, file_name, parse_file_name};
-use crate::segment::scan::{BatchAt, ReadMode, header_at, read_exact};
+use crate::segment::scan::{BatchAt, ReadMode, read_exact};
 use crate::segment::txn_index::AbortedTransaction;
 use crate::types::{Offset, TimestampMs};
 
@@ -69,19 +69,27 @@ pub(super) fn replay(
             continue;
         }
         let file = segment.file()?;
-        let mut position = segment.position_floor(from, ReadMode::Blocking)?;
-        while let Some(batch) = header_at(&*file, position, size, ReadMode::Blocking)? {
+        let mut next = readable(segment.batch_reaching(from, size, ReadMode::Blocking))?;
+        while let Some(batch) = next {
             if batch.base_offset >= until {
                 break;
             }
             if batch.base_offset >= from && batch.magic >= 2 {
                 states.replay(&summary_at(&file, &batch)?);
             }
-            position = batch.end();
+            next = readable(segment.batch_after(&batch, size, ReadMode::Blocking))?;
         }
     }
     states.advance_end_offset(until);
     Ok(())
+}
+
+// What cannot be read any more no producer can have a sequence of; it was told when it was found.
+fn readable(batch: Result<Option<BatchAt>, ReadError>) -> Result<Option<BatchAt>, ReadError> {
+    match batch {
+        Err(ReadError::Corrupt(_)) => Ok(None),
+        other => other,
+    }
 }
 
 /// Writes the snapshot file of `offset`. Not synced: until a recovery point rests on it, it can be lost.

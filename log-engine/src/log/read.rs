@@ -156,7 +156,11 @@ impl Log {
         let mut segment = self.segments().floor(offset).cloned();
         while let Some(current) = segment {
             let (size, _) = current.published();
-            if let Some(batch) = current.batch_reaching(offset, size, mode)? {
+            let found = current.batch_reaching(offset, size, mode)?;
+            if current.offset_index_is_to_mend() && mode == ReadMode::Blocking {
+                current.mend_offset_index(self.config().index_interval_bytes)?;
+            }
+            if let Some(batch) = found {
                 return Ok(Some((current, batch)));
             }
             segment = self.segments().after(current.base_offset).cloned();

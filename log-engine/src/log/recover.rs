@@ -17,7 +17,7 @@ use crate::home::Home;
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
-use crate::segment::rebuild::{RebuildRequest, Rebuilt, rebuild};
+use crate::segment::rebuild::{RebuildRequest, Rebuilt, Unproven, rebuild};
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, Segment};
@@ -129,6 +129,7 @@ impl<'a> Recovery<'a> {
             let believed = self.seed.clean || next.is_some_and(|next| next <= self.seed.recovery_point);
             let segment = match believed.then(|| self.believe(base, next)).transpose()?.flatten() {
                 Some(segment) => segment,
+                None if believed && next.is_some() => self.rebuild_derived(base, next)?,
                 None => self.rebuild(base)?,
             };
             self.segments.push(segment);
@@ -172,7 +173,30 @@ impl<'a> Recovery<'a> {
         Ok(Some(segment))
     }
 
+    // A segment whose records were durable keeps them, damage or not, and so do those behind it: readers go on there, as
+    // with Kafka.
+    fn rebuild_derived(&mut self, base: Offset, next: Option<Offset>) -> Result<Arc<Segment>, ReadError> {
+        let Rebuilt { segment, damage, .. } = self.rebuild_with(base, Unproven::Keep)?;
+        if let Some(damage) = damage {
+            tracing::error!("{}: what is behind this in its segment is lost: {damage}", self.seed.partition);
+        }
+        if let Some(next) = next {
+            segment.set_end_offset(next);
+            self.scanned_end = self.scanned_end.map(|_| next);
+        }
+        Ok(segment)
+    }
+
     fn rebuild(&mut self, base: Offset) -> Result<Arc<Segment>, ReadError> {
+        let Rebuilt { segment, damage, cut_bytes, .. } = self.rebuild_with(base, Unproven::Cut)?;
+        if let Some(damage) = damage {
+            tracing::warn!("{}: {cut_bytes} bytes cut off: {damage}", self.seed.partition);
+            self.opening.damage = Some(damage);
+        }
+        Ok(segment)
+    }
+
+    fn rebuild_with(&mut self, base: Offset, unproven: Unproven) -> Result<Rebuilt, ReadError> {
         let trusted_before = if self.seed.clean { base } else { self.seed.recovery_point.max(base) };
         let mut producers = self.producers_at(base)?;
         let request = RebuildRequest {
@@ -182,11 +206,12 @@ impl<'a> Recovery<'a> {
             trusted_before,
             index_interval_bytes: self.seed.config.index_interval_bytes,
             previous: self.previous,
+            unproven,
         };
         let (epochs, epochs_dirty) = (&mut self.epochs, &mut self.epochs_dirty);
         let may_have_gaps = &mut self.may_have_gaps;
         let mut last: Option<BatchAt> = None;
-        let Rebuilt { segment, damage, cut_bytes, scanned_bytes } = rebuild(&request, |batch| {
+        let rebuilt = rebuild(&request, |batch| {
             *epochs_dirty |= epochs.assign(batch.at.leader_epoch, batch.at.base_offset);
             let continues = last.is_none_or(|last| last.last_offset.next() == batch.at.base_offset);
             last = Some(batch.at);
@@ -196,14 +221,10 @@ impl<'a> Recovery<'a> {
         })?;
         self.producers = Some(producers);
         self.previous = last.or(self.previous);
-        self.scanned_end = (!self.seed.clean).then(|| segment.published().1);
-        self.opening.scanned_bytes += scanned_bytes;
-        self.opening.cut_bytes += cut_bytes;
-        if let Some(damage) = damage {
-            tracing::warn!("{}: {cut_bytes} bytes cut off: {damage}", self.seed.partition);
-            self.opening.damage = Some(damage);
-        }
-        Ok(segment)
+        self.scanned_end = (!self.seed.clean).then(|| rebuilt.segment.published().1);
+        self.opening.scanned_bytes += rebuilt.scanned_bytes;
+        self.opening.cut_bytes += rebuilt.cut_bytes;
+        Ok(rebuilt)
     }
 
     // Producer state as of `offset`, from what was restored so far, or from a snapshot.

@@ -2,6 +2,7 @@
 
 mod decide;
 
+use crate::error::ReadError;
 use crate::log::Log;
 
 use decide::{Limits, segments_to_delete};
@@ -21,11 +22,29 @@ pub(crate) fn tick(log: &Log, now: i64) {
         high_watermark: offsets.high_watermark,
         now,
     };
-    let count = segments_to_delete(&log.segments_info(), &limits);
-    if count == 0 {
-        return;
-    }
+    let count = match segments_due(log, &limits) {
+        Ok(0) => return,
+        Ok(count) => count,
+        Err(error) => {
+            tracing::warn!("the segments of {} cannot be judged by age: {error}", log.partition());
+            return;
+        }
+    };
     if let Err(error) = log.delete_segments(count) {
         tracing::warn!("old segments of {} were not deleted: {error}", log.partition());
+    }
+}
+
+// How old a segment is, its time index tells; before one goes, and before the first one stays, its log is asked.
+fn segments_due(log: &Log, limits: &Limits) -> Result<usize, ReadError> {
+    let mut checked = 0;
+    loop {
+        let due = segments_to_delete(&log.segments_info(), limits);
+        let wanted = if limits.retention_ms.is_some() { due.max(1) } else { 0 };
+        if checked >= wanted {
+            return Ok(due);
+        }
+        log.check_oldest_timestamps(wanted)?;
+        checked = wanted;
     }
 }

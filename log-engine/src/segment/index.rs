@@ -166,6 +166,32 @@ impl<E: Entry> IndexFile<E> {
         self.trim(disk).map(drop)
     }
 
+    /// Writes `entries` to a file beside the one at `path`, durably, and answers its path.
+    pub(crate) fn write_beside(disk: &Arc<dyn Disk>, path: &Path, entries: &[E]) -> io::Result<PathBuf> {
+        let mut bytes = Vec::with_capacity(entries.len() * E::LEN);
+        entries.iter().for_each(|entry| entry.encode(&mut bytes));
+        let mut name = path.as_os_str().to_owned();
+        name.push(".tmp");
+        let beside = PathBuf::from(name);
+        let file = disk.open(&beside, OpenMode::OpenOrCreate)?;
+        file.set_len(0)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_data()?;
+        Ok(beside)
+    }
+
+    /// Puts the file at `beside` in the place of the index. Views of the old file keep it.
+    pub(crate) fn replace(&mut self, disk: &Arc<dyn Disk>, beside: &Path) -> io::Result<()> {
+        disk.rename(beside, &self.path)?;
+        let length = disk.metadata(&self.path)?.len;
+        (self.file, self.in_file, self.last) = (None, length / E::LEN as u64, None);
+        self.tail.clear();
+        if let Some(last) = self.in_file.checked_sub(1) {
+            self.last = Some(self.view(disk)?.entry(last, ReadMode::Blocking)?);
+        }
+        Ok(())
+    }
+
     /// The last entry that `reached` accepts, among those in memory; otherwise where to look in the file.
     pub(crate) fn floor(
         &mut self,

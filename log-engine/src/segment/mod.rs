@@ -4,6 +4,7 @@
 //! nor decide when it is full (`log/roll.rs`).
 
 pub(crate) mod data;
+mod find;
 pub(crate) mod index;
 pub(crate) mod name;
 pub(crate) mod offset_index;
@@ -23,11 +24,12 @@ use crate::error::{Corruption, ReadError, Rule};
 use crate::io::{Disk, FileHandle, OpenMode};
 use crate::types::{Offset, TimestampMs};
 
-use index::{Floor, IndexFile, OpenIndexError};
+use find::Suspicions;
+use index::{IndexFile, OpenIndexError};
 use name::{DELETED, FileType, file_name};
 use offset_index::OffsetEntry;
 use pace::Pace;
-use scan::{BatchAt, ReadMode, batch_reaching, header_at};
+use scan::{BatchAt, ReadMode, header_at};
 use time_index::TimeEntry;
 use txn_index::{AbortedTransaction, TxnIndex, TxnIndexView};
 
@@ -63,6 +65,8 @@ pub(crate) struct Segment {
     // Everything that an acknowledged record in this segment rests on is durable: the segments before it, and its own
     // name in the directory. Asked by appends that promise durability.
     ground_is_durable: AtomicBool,
+    max_timestamp_is_checked: AtomicBool,
+    suspicions: Suspicions,
 }
 
 /// What was published.
@@ -118,7 +122,9 @@ impl Segment {
             time_index,
             txn_index: TxnIndex::empty(path.file(base_offset, FileType::TxnIndex)),
         };
-        Ok(Self::with_state(disk, path, base_offset, state, Some(file)))
+        let segment = Self::with_state(disk, path, base_offset, state, Some(file));
+        segment.max_timestamp_is_checked.store(true, Ordering::Release);
+        Ok(segment)
     }
 
     /// Opens a segment whose files are known to agree, from a clean stop: no record data is read, only what tells
@@ -163,6 +169,8 @@ impl Segment {
             log_file,
             state: Mutex::new(state),
             ground_is_durable: AtomicBool::new(false),
+            max_timestamp_is_checked: AtomicBool::new(false),
+            suspicions: Suspicions::default(),
         })
     }
 
@@ -250,51 +258,6 @@ impl Segment {
 
     pub(crate) fn set_ground_durable(&self) {
         self.ground_is_durable.store(true, Ordering::Release);
-    }
-
-    /// Where to start looking for `offset`: the position of the last indexed batch that ends at or before it, or the
-    /// start of the file.
-    pub(crate) fn position_floor(&self, offset: Offset, mode: ReadMode) -> io::Result<u64> {
-        let base = self.base_offset;
-        let reached = |entry: OffsetEntry| entry.absolute(base) <= offset;
-        let floor = self.state().offset_index.floor(&self.disk, reached)?;
-        let entry = match floor {
-            Floor::Found(entry) => entry,
-            Floor::InFile(view) => view.floor(reached, mode)?,
-        };
-        Ok(entry.map_or(0, |entry: OffsetEntry| entry.position.get()))
-    }
-
-    /// An offset that lies behind every batch that begins before `position`, as near as the index tells; `None` where
-    /// only the segment's end does.
-    pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> io::Result<Option<Offset>> {
-        let below = |entry: OffsetEntry| entry.position.get() < position;
-        let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below)?;
-        let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
-        Ok(in_file.or(in_memory).map(|entry: OffsetEntry| entry.absolute(self.base_offset)))
-    }
-
-    /// The first batch that ends at or after `offset`, within the first `size` bytes.
-    pub(crate) fn batch_reaching(
-        &self,
-        offset: Offset,
-        size: u64,
-        mode: ReadMode,
-    ) -> Result<Option<BatchAt>, ReadError> {
-        let from = self.position_floor(offset, mode)?.min(size);
-        batch_reaching(&*self.file()?, from, size, offset, mode)
-    }
-
-    /// The offset up to which no record of the segment is younger than `timestamp` would need: the last time entry
-    /// below it, as Kafka's `TimeIndex.lookup`.
-    pub(crate) fn offset_floor_of_time(&self, timestamp: TimestampMs, mode: ReadMode) -> io::Result<Offset> {
-        let reached = |entry: TimeEntry| entry.timestamp <= timestamp;
-        let floor = self.state().time_index.floor(&self.disk, reached)?;
-        let entry = match floor {
-            Floor::Found(entry) => entry,
-            Floor::InFile(view) => view.floor(reached, mode)?,
-        };
-        Ok(entry.map_or(self.base_offset, |entry: TimeEntry| entry.absolute(self.base_offset)))
     }
 
     /// The largest timestamp and the last offset of the batch that has it.

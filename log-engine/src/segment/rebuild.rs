@@ -28,6 +28,17 @@ pub(crate) struct RebuildRequest<'a> {
     pub(crate) index_interval_bytes: u32,
     /// The last batch of the segment before, where it was looked at.
     pub(crate) previous: Option<BatchAt>,
+    /// What becomes of bytes that cannot be proven.
+    pub(crate) unproven: Unproven,
+}
+
+/// What becomes of the bytes from the first batch on that is not whole, valid and continuous.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Unproven {
+    /// They are cut off: nobody was told that they last.
+    Cut,
+    /// They stay: they were durable once, and what lies behind the damage may be whole.
+    Keep,
 }
 
 /// What a rebuild found.
@@ -82,18 +93,19 @@ pub(crate) fn rebuild(
             Err(WalkError::Io(error)) => return Err(error.into()),
         }
     }
-    if position < length {
-        file.set_len(position)?;
+    let kept = if request.unproven == Unproven::Keep { length } else { position };
+    if kept < length {
+        file.set_len(kept)?;
     }
     state.append_last_time_entry(disk, base)?;
     state.offset_index.trim(disk)?;
     state.time_index.trim(disk)?;
     state.txn_index.trim(disk)?;
-    state.size = position;
+    state.size = kept;
     Ok(Rebuilt {
         segment: Segment::with_state(disk, request.path, base, state, Some(file)),
         damage,
-        cut_bytes: length - position,
+        cut_bytes: length - kept,
         scanned_bytes: position - start,
     })
 }

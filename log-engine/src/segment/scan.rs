@@ -60,6 +60,16 @@ impl BatchAt {
         self.position + self.size
     }
 
+    // `present` bytes are there from the batch's beginning on, of which `bytes` holds the header, if it is whole.
+    fn read_within(bytes: &[u8], position: u64, present: u64) -> Result<Self, Rule> {
+        match Prefix::read(bytes) {
+            Ok(prefix) if prefix.size_in_bytes as u64 > present => {
+                Err(Rule::BatchCut { expected: prefix.size_in_bytes as u64, present })
+            }
+            _ => Self::read(bytes, position),
+        }
+    }
+
     // `bytes` begins with the batch and holds a whole header of its format.
     fn read(bytes: &[u8], position: u64) -> Result<Self, Rule> {
         let prefix = Prefix::read(bytes).map_err(|_| broken_prefix(bytes))?;
@@ -134,11 +144,7 @@ pub(crate) fn header_at(
     let mut bytes = [0; HEADER_LEN];
     let bytes = &mut bytes[..present.min(HEADER_LEN as u64) as usize];
     read_exact(file, bytes, position, mode)?;
-    let batch = BatchAt::read(bytes, position).map_err(corrupt)?;
-    if batch.size > present {
-        return Err(corrupt(Rule::BatchCut { expected: batch.size, present }).into());
-    }
-    Ok(Some(batch))
+    Ok(Some(BatchAt::read_within(bytes, position, present).map_err(corrupt)?))
 }
 
 /// The first batch from `position` on that ends at or after `offset`.
@@ -229,11 +235,7 @@ impl<'a> CheckedWalk<'a> {
             return Err(self.corrupt(position, rule));
         }
         let bytes = self.bytes(position, present.min(HEADER_LEN as u64) as usize)?;
-        let at = BatchAt::read(bytes, position).map_err(|rule| self.corrupt(position, rule))?;
-        if at.size > present {
-            return Err(self.corrupt(position, Rule::BatchCut { expected: at.size, present }));
-        }
-        Ok(at)
+        BatchAt::read_within(bytes, position, present).map_err(|rule| self.corrupt(position, rule))
     }
 
     // The checksum covers neither base offset nor epoch: a batch that was written to the wrong place is only known by

@@ -6,6 +6,7 @@ mod corpus;
 mod crash;
 mod damage;
 mod ends;
+mod hints;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

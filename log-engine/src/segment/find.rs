@@ -1,0 +1,304 @@
+//! Finding a batch by its offset or its time. The indexes are hints, the `.log` is the truth: what an entry says is
+//! held against the header that it points to, and where they differ the log is searched from its beginning. That is
+//! said once a segment, and the offset index is written anew, see [`Segment::mend_offset_index`].
+//!
+//! What ends inside a batch before it comes to the published end was cut short: nothing more is found there, and
+//! readers go on in the next segment, as in Kafka, where the cut batch is no batch. That, too, is said once.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::error::{Corruption, ReadError, Rule};
+use crate::io::DiskFile;
+use crate::types::{Offset, TimestampMs};
+
+use super::Segment;
+use super::index::{Floor, IndexFile};
+use super::offset_index::OffsetEntry;
+use super::pace::Pace;
+use super::scan::{BatchAt, ReadMode, batch_reaching, header_at};
+use super::time_index::TimeEntry;
+
+/// What is known against a segment's files.
+#[derive(Debug, Default)]
+pub(super) struct Suspicions {
+    offset_index_is_wrong: AtomicBool,
+    offset_index_was_mended: AtomicBool,
+    time_index_is_wrong: AtomicBool,
+    cut_was_told: AtomicBool,
+}
+
+impl Segment {
+    /// The first batch that ends at or after `offset`, within the first `size` bytes.
+    pub(crate) fn batch_reaching(
+        &self,
+        offset: Offset,
+        size: u64,
+        mode: ReadMode,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        let file = self.file()?;
+        if self.suspicions.offset_index_is_wrong.load(Ordering::Relaxed) {
+            return self.search_whole(&*file, offset, size, mode);
+        }
+        let Some(hint) = self.offset_hint(offset, mode)? else {
+            return self.until_cut(batch_reaching(&*file, 0, size, offset, mode));
+        };
+        match hinted(&*file, hint, self.base_offset, size, mode) {
+            Ok(Some(first)) if first.last_offset >= offset => return Ok(Some(first)),
+            Ok(Some(first)) => match batch_reaching(&*file, first.end(), size, offset, mode) {
+                Err(ReadError::Corrupt(Corruption { rule, .. })) if !is_cut(&rule) => {}
+                other => return self.until_cut(other),
+            },
+            Ok(None) | Err(ReadError::Corrupt(_)) => {}
+            Err(error) => return Err(error),
+        }
+        // A search of the whole log may be long, even where nothing has to be waited for.
+        if mode == ReadMode::CachedOnly {
+            return Err(ReadError::WouldBlock);
+        }
+        let found = self.search_whole(&*file, offset, size, mode)?;
+        self.suspect_offset_index();
+        Ok(found)
+    }
+
+    /// The batch behind `batch`.
+    pub(crate) fn batch_after(
+        &self,
+        batch: &BatchAt,
+        size: u64,
+        mode: ReadMode,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        self.until_cut(header_at(&*self.file()?, batch.end(), size, mode))
+    }
+
+    fn search_whole(
+        &self,
+        file: &dyn DiskFile,
+        offset: Offset,
+        size: u64,
+        mode: ReadMode,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        if mode == ReadMode::CachedOnly {
+            return Err(ReadError::WouldBlock);
+        }
+        self.until_cut(batch_reaching(file, 0, size, offset, mode))
+    }
+
+    fn until_cut(&self, found: Result<Option<BatchAt>, ReadError>) -> Result<Option<BatchAt>, ReadError> {
+        match found {
+            Err(ReadError::Corrupt(corruption)) if is_cut(&corruption.rule) => {
+                if !self.suspicions.cut_was_told.swap(true, Ordering::Relaxed) {
+                    tracing::error!(
+                        "records are lost: {corruption}; readers go on in the segment behind it, if there is one"
+                    );
+                }
+                Ok(None)
+            }
+            other => other,
+        }
+    }
+
+    // The last indexed batch that ends at or before `offset`, as the index tells.
+    fn offset_hint(&self, offset: Offset, mode: ReadMode) -> io::Result<Option<OffsetEntry>> {
+        let base = self.base_offset;
+        let reached = |entry: OffsetEntry| entry.absolute(base) <= offset;
+        let floor = self.state().offset_index.floor(&self.disk, reached)?;
+        match floor {
+            Floor::Found(entry) => Ok(entry),
+            Floor::InFile(view) => view.floor(reached, mode),
+        }
+    }
+
+    /// An offset that lies behind every batch that begins before `position`, as near as the index tells; `None` where
+    /// only the segment's end does.
+    pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> Result<Option<Offset>, ReadError> {
+        let below = |entry: OffsetEntry| entry.position.get() < position;
+        let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below)?;
+        let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
+        let Some(entry) = in_file.or(in_memory) else { return Ok(None) };
+        match hinted(&*self.file()?, entry, self.base_offset, self.published().0, mode) {
+            Ok(Some(_)) => Ok(Some(entry.absolute(self.base_offset))),
+            Ok(None) | Err(ReadError::Corrupt(_)) => {
+                self.suspect_offset_index();
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The batch from which on to look for a record that is not older than `timestamp`: the last time entry before it
+    /// tells, as in Kafka's `TimeIndex.lookup`. None of the records from `start` on that lie before it will do.
+    pub(crate) fn batch_before_time(
+        &self,
+        timestamp: TimestampMs,
+        start: Offset,
+        size: u64,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        let mode = ReadMode::Blocking;
+        if self.suspicions.time_index_is_wrong.load(Ordering::Relaxed) {
+            return self.batch_reaching(start, size, mode);
+        }
+        let Some(hint) = self.time_hint(timestamp, mode)? else {
+            return self.batch_reaching(start, size, mode);
+        };
+        let offset = hint.absolute(self.base_offset);
+        match self.batch_reaching(offset, size, mode)? {
+            Some(batch) if stands_for(hint, self.base_offset, &batch) && offset >= start => {
+                return Ok(Some(batch));
+            }
+            Some(batch) if stands_for(hint, self.base_offset, &batch) => {}
+            _ => self.suspect_time_index(),
+        }
+        self.batch_reaching(start, size, mode)
+    }
+
+    fn time_hint(&self, timestamp: TimestampMs, mode: ReadMode) -> io::Result<Option<TimeEntry>> {
+        let reached = |entry: TimeEntry| entry.timestamp <= timestamp;
+        let floor = self.state().time_index.floor(&self.disk, reached)?;
+        match floor {
+            Floor::Found(entry) => Ok(entry),
+            Floor::InFile(view) => view.floor(reached, mode),
+        }
+    }
+
+    /// Makes sure that the largest timestamp, which for a segment found at the start is what the time index ends with,
+    /// is that of the log. Reads one header where they agree, all of them where they do not; does nothing the next time.
+    pub(crate) fn check_max_timestamp(&self) -> Result<(), ReadError> {
+        if self.max_timestamp_is_checked.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let (size, _) = self.published();
+        let (timestamp, offset) = self.max_timestamp();
+        let agrees = timestamp != TimestampMs::NONE
+            && self
+                .batch_reaching(offset, size, ReadMode::Blocking)?
+                .is_some_and(|batch| batch.base_offset <= offset && batch.max_timestamp == timestamp);
+        if !agrees {
+            self.learn_max_timestamp(size)?;
+        }
+        self.max_timestamp_is_checked.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn learn_max_timestamp(&self, mut size: u64) -> Result<(), ReadError> {
+        let mut seen = Pace::default();
+        let mut last: Option<BatchAt> = None;
+        loop {
+            let mut next = match last {
+                Some(batch) => self.batch_after(&batch, size, ReadMode::Blocking)?,
+                None => self.until_cut(header_at(&*self.file()?, 0, size, ReadMode::Blocking))?,
+            };
+            while let Some(batch) = next {
+                seen.see_timestamp(&batch);
+                last = Some(batch);
+                next = self.batch_after(&batch, size, ReadMode::Blocking)?;
+            }
+            let mut state = self.state();
+            // Appends went on meanwhile: theirs count, too.
+            if state.size > size {
+                size = state.size;
+                continue;
+            }
+            let known = (state.pace.max_timestamp, state.pace.offset_of_max);
+            (state.pace.max_timestamp, state.pace.offset_of_max) = (seen.max_timestamp, seen.offset_of_max);
+            drop(state);
+            if known.0 != seen.max_timestamp {
+                self.suspect_time_index();
+            }
+            return Ok(());
+        }
+    }
+
+    fn suspect_offset_index(&self) {
+        self.suspicions.offset_index_is_wrong.store(true, Ordering::Relaxed);
+    }
+
+    fn suspect_time_index(&self) {
+        if !self.suspicions.time_index_is_wrong.swap(true, Ordering::Relaxed) {
+            let path = self.state().time_index.path().to_owned();
+            tracing::warn!("{} does not agree with its log, which is searched instead", path.display());
+        }
+    }
+
+    /// Whether the offset index was found wrong and has not been written anew. An index that is wrong again is left
+    /// alone: its disk does not keep what it is given.
+    pub(crate) fn offset_index_is_to_mend(&self) -> bool {
+        self.suspicions.offset_index_is_wrong.load(Ordering::Relaxed)
+            && !self.suspicions.offset_index_was_mended.load(Ordering::Relaxed)
+    }
+
+    /// Writes the offset index anew from the headers of the log. Appends go on meanwhile, and whoever searches the old
+    /// file goes on searching that.
+    pub(crate) fn mend_offset_index(&self, index_interval_bytes: u32) -> Result<(), ReadError> {
+        if self.suspicions.offset_index_was_mended.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let file = self.file()?;
+        let (size, _) = self.published();
+        let path = self.state().offset_index.path().to_owned();
+        let mut walk = IndexWalk { interval: index_interval_bytes, ..IndexWalk::default() };
+        walk.through(&*file, self.base_offset, size)?;
+        let written = IndexFile::write_beside(&self.disk, &path, &walk.due)?;
+        walk.due.clear();
+        let mut state = self.state();
+        let state = &mut *state;
+        // Cut or renamed meanwhile: then this index is of no use, and the next opening has a look at it.
+        if state.size < size || state.offset_index.path() != path {
+            return Ok(self.disk.remove_file(&written)?);
+        }
+        walk.through(&*file, self.base_offset, state.size)?;
+        state.offset_index.replace(&self.disk, &written)?;
+        for entry in walk.due {
+            state.offset_index.append(&self.disk, entry)?;
+        }
+        self.suspicions.offset_index_is_wrong.store(false, Ordering::Relaxed);
+        tracing::warn!("{} did not agree with its log and was written anew", path.display());
+        Ok(())
+    }
+}
+
+/// A walk over the headers that gathers the entries they make due.
+#[derive(Default)]
+struct IndexWalk {
+    pace: Pace,
+    interval: u32,
+    next: u64,
+    due: Vec<OffsetEntry>,
+}
+
+impl IndexWalk {
+    fn through(&mut self, file: &dyn DiskFile, base: Offset, size: u64) -> Result<(), ReadError> {
+        loop {
+            match header_at(file, self.next, size, ReadMode::Blocking) {
+                Ok(Some(batch)) => {
+                    self.due.extend(self.pace.step(base, &batch, self.interval).offset_entry);
+                    self.next = batch.end();
+                }
+                Ok(None) => return Ok(()),
+                Err(ReadError::Corrupt(corruption)) if is_cut(&corruption.rule) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn is_cut(rule: &Rule) -> bool {
+    matches!(rule, Rule::BatchCut { .. })
+}
+
+// The batch that an entry points to, if it can be the one that the entry stands for. An append of several batches had
+// one entry in Kafka once: the last offset of all of them, at the position of the first.
+fn hinted(
+    file: &dyn DiskFile,
+    entry: OffsetEntry,
+    base: Offset,
+    size: u64,
+    mode: ReadMode,
+) -> Result<Option<BatchAt>, ReadError> {
+    let batch = header_at(file, entry.position.get(), size, mode)?;
+    Ok(batch.filter(|batch| batch.base_offset >= base && batch.last_offset <= entry.absolute(base)))
+}
+
+fn stands_for(entry: TimeEntry, base: Offset, batch: &BatchAt) -> bool {
+    batch.base_offset <= entry.absolute(base) && batch.max_timestamp == entry.timestamp
+}
