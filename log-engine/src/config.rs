@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::batch::{Compression, CompressionType, TimestampType};
+use crate::clean::CleanerConfig;
 use crate::clock::{Clock, SystemClock};
 use crate::commit::CommitLimits;
 use crate::io::{BackendChoice, Disk, NativeDisk};
@@ -39,6 +40,8 @@ pub struct EngineConfig {
     pub retention_interval_ms: i64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// `log.cleaner.*`: how logs are compacted.
+    pub cleaner: CleanerConfig,
 }
 
 impl fmt::Debug for EngineConfig {
@@ -75,6 +78,7 @@ impl EngineConfig {
             recovery_point_interval_ms: 60_000,
             retention_interval_ms: 300_000,
             producer_expiration_ms: 86_400_000,
+            cleaner: CleanerConfig::default(),
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Home {
     retention_started: AtomicBool,
     // The text of each checkpoint as it was last written.
     checkpoints: Mutex<HashMap<&'static str, String>>,
+    // The same of the cleaner's checkpoint, which has two writers: whoever writes it holds this.
+    cleaner_checkpoint: Mutex<Option<String>>,
     pub(crate) segments_rolled: AtomicU64,
     pub(crate) recovery_points: AtomicU64,
     seed: AtomicU64,
@@ -60,6 +62,7 @@ impl Home {
             deleted: Mutex::new(Vec::new()),
             retention_started: AtomicBool::new(false),
             checkpoints: Mutex::new(HashMap::new()),
+            cleaner_checkpoint: Mutex::new(None),
             segments_rolled: AtomicU64::new(0),
             recovery_points: AtomicU64::new(0),
             seed: AtomicU64::new(seed),
@@ -123,6 +126,11 @@ impl Home {
         }
         written.insert(name, text.to_owned());
         true
+    }
+
+    /// The text of the cleaner's checkpoint as it was last written; nobody else writes it while the guard is held.
+    pub(crate) fn cleaner_checkpoint(&self) -> MutexGuard<'_, Option<String>> {
+        self.cleaner_checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A number to spread things with; nothing depends on its being unpredictable. (SplitMix64.)

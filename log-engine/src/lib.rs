@@ -42,6 +42,7 @@
 mod background;
 pub mod batch;
 pub mod checkpoint;
+mod clean;
 pub mod clock;
 pub mod commit;
 pub mod config;
@@ -60,6 +61,7 @@ mod retain;
 mod segment;
 pub mod types;
 
+pub use clean::{CleanerConfig, CleaningError, CleaningReport};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commit::Durability;
 pub use config::{

@@ -24,3 +24,7 @@ pub const DECOMPRESSED_RECORD_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Refused records of one batch that are listed in the answer. Kafka lists all of them; a compressed batch can hold
 /// a hundred million, whose list would be gigabytes.
 pub const RECORD_PROBLEMS_MAX: usize = 10_000;
+
+/// Bytes a batch may unfold to while it is compacted, when it is held as a whole. As far above what producers send as
+/// [`DECOMPRESSED_RECORD_BYTES_MAX`]; a log with a larger one is not compacted.
+pub const CLEANED_BATCH_BYTES_MAX: u64 = 128 * 1024 * 1024;

@@ -22,6 +22,7 @@ mod builder;
 mod checksum;
 mod compress;
 pub mod control;
+pub(crate) mod filter;
 mod header;
 pub mod legacy;
 mod record;

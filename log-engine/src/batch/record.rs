@@ -363,7 +363,7 @@ fn read_fixed(fields: &mut &[u8]) -> Result<Fixed, RecordRule> {
 
 /// Bytes with their length in front; any negative length is none, as in Kafka.
 #[inline]
-fn nullable<'r>(fields: &mut &'r [u8]) -> Result<Option<&'r [u8]>, RecordRule> {
+pub(super) fn nullable<'r>(fields: &mut &'r [u8]) -> Result<Option<&'r [u8]>, RecordRule> {
     let Ok(length) = usize::try_from(varint::read_i32(fields)?) else { return Ok(None) };
     let (bytes, rest) = fields.split_at_checked(length).ok_or(RecordRule::Length)?;
     *fields = rest;

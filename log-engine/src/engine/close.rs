@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{Directory, Engine};
-use crate::checkpoint::{self, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE};
+use crate::checkpoint::{
+    self, CLEANER_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE,
+};
 use crate::home::Home;
 use crate::io::atomic_replace;
 use crate::log::Log;
@@ -16,6 +18,7 @@ impl Engine {
     /// Stops: what is on its way arrives, everything is flushed, and each directory in which all that went well gets
     /// the marker of a clean stop. Appends are refused from now on.
     pub fn close(&self) -> io::Result<()> {
+        self.cleaner.stop();
         let mut first_failure = Ok(());
         for directory in &self.directories {
             let background = directory.background.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -43,7 +46,7 @@ impl Engine {
     }
 }
 
-/// Writes the three offset checkpoints of a data directory. The metadata log is not among its partitions, as in Kafka.
+/// Writes the offset checkpoints of a data directory. The metadata log is not among its partitions, as in Kafka.
 pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()> {
     let listed = || logs.iter().filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC);
     let of = |offset: fn(&Log) -> Option<Offset>| -> OffsetsByPartition {
@@ -59,5 +62,25 @@ pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()
             atomic_replace(&*home.disk, &home.path.join(name), text.as_bytes())?;
         }
     }
+    write_cleaner_checkpoint(home, logs)
+}
+
+/// Writes up to where the logs of a data directory are compacted, where that has changed. A directory that never had such
+/// logs gets no file.
+pub(crate) fn write_cleaner_checkpoint(home: &Home, logs: &[Arc<Log>]) -> io::Result<()> {
+    let mut written = home.cleaner_checkpoint();
+    let offsets: OffsetsByPartition =
+        logs.iter().filter_map(|log| Some((log.partition().clone(), log.cleaned_to()?))).collect();
+    let text = checkpoint::format_offsets(&offsets);
+    let path = home.path.join(CLEANER_FILE);
+    let is_needless = match &*written {
+        Some(written) => *written == text,
+        None => offsets.is_empty() && home.disk.metadata(&path).is_err(),
+    };
+    if is_needless {
+        return Ok(());
+    }
+    atomic_replace(&*home.disk, &path, text.as_bytes())?;
+    *written = Some(text);
     Ok(())
 }

@@ -109,6 +109,7 @@ fn create_files(
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,
         high_watermark: Offset::ZERO,
+        cleaned_to: None,
         may_have_gaps: false,
     };
     let (log, _) = Log::open(seed).map_err(|error| io::Error::other(error.to_string()))?;

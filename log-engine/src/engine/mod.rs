@@ -7,12 +7,14 @@ mod open;
 mod remove;
 mod report;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::background::Background;
+use crate::clean::{CleanerPool, CleaningError, CleaningReport};
 use crate::commit::CommitCounts;
 use crate::config::EngineConfig;
 use crate::error::OpenError;
@@ -25,7 +27,7 @@ use crate::types::TopicPartition;
 
 pub use report::{DirectoryReport, OfflineDirectory, OpenReport};
 
-pub(crate) use close::write_checkpoints;
+pub(crate) use close::{write_checkpoints, write_cleaner_checkpoint};
 pub(crate) use logs::Logs;
 
 use open::OpenedDirectory;
@@ -35,6 +37,7 @@ use open::OpenedDirectory;
 pub struct Engine {
     directories: Vec<Directory>,
     logs: Arc<Logs>,
+    cleaner: CleanerPool,
     disk: Arc<dyn Disk>,
     config: EngineConfig,
     report: OpenReport,
@@ -103,7 +106,8 @@ impl Engine {
                 Background::start(&home, &logs, &config, deleted).map_err(OpenError::io(&log_dir.path))?;
             directories.push(Directory { log_dir, home, background: Mutex::new(Some(background)) });
         }
-        Ok(Self { directories, logs, disk, config, report, broker_epoch: AtomicI64::new(-1) })
+        let cleaner = CleanerPool::new(&logs, config.cleaner);
+        Ok(Self { directories, logs, cleaner, disk, config, report, broker_epoch: AtomicI64::new(-1) })
     }
 
     /// What opening found.
@@ -132,6 +136,19 @@ impl Engine {
         for directory in &self.directories {
             directory.home.start_retention();
         }
+    }
+
+    /// Begins compacting logs with `cleanup.policy=compact` in the background. Not begun by opening, for the reason that
+    /// retention is not.
+    pub fn start_compaction(&self) -> io::Result<()> {
+        self.cleaner.start()
+    }
+
+    /// Compacts a log now, on this thread, as far as it may be compacted: whatever its policy, and whatever its share of
+    /// dirty bytes. A log whose dirty part has more keys than there is room for is compacted in part; do it again. Answers
+    /// an error of [`CleaningError::is_passing`] where it is worth trying again.
+    pub fn compact(&self, log: &Arc<Log>) -> Result<CleaningReport, CleaningError> {
+        self.cleaner.clean(log)
     }
 
     /// Totals since the engine was opened.

@@ -165,6 +165,7 @@ fn open_log(
         recovery_point: known(&checkpoints.recovery_points),
         log_start: known(&checkpoints.log_starts),
         high_watermark: known(&checkpoints.high_watermarks),
+        cleaned_to: checkpoints.cleaned.get(&partition).copied(),
         may_have_gaps: config.cleanup_policy.compact || checkpoints.cleaned.contains_key(&partition),
         partition,
     };

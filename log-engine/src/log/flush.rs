@@ -166,6 +166,13 @@ impl Log {
         self.home.disk.sync_dir(&self.path.get())
     }
 
+    /// Flushing a file of the log's directory failed.
+    pub(crate) fn note_failed_flush(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::StorageFull {
+            self.fail_directory("flush", error);
+        }
+    }
+
     pub(super) fn fail_directory(&self, operation: &'static str, error: &io::Error) {
         let copy = match error.raw_os_error() {
             Some(code) => io::Error::from_raw_os_error(code),

@@ -12,6 +12,7 @@
 mod append;
 mod close;
 mod commit;
+pub(crate) mod compact;
 mod flush;
 mod lookup;
 mod offsets;
@@ -68,6 +69,7 @@ pub struct Log {
     flushing: Mutex<flush::Flushed>,
     epochs_dirty: AtomicBool,
     unflushed_bytes: AtomicU64,
+    compaction: compact::CompactionState,
     flushed_at: AtomicI64,
     end_listener: OnceLock<Arc<dyn EndListener>>,
 }

@@ -24,6 +24,7 @@ use crate::segment::{LogPath, Segment};
 use crate::types::{Offset, TopicId, TopicPartition};
 
 use super::Log;
+use super::compact::CompactionState;
 use super::flush::Flushed;
 use super::offsets::SharedOffsets;
 use super::producers::{
@@ -58,6 +59,8 @@ pub(crate) struct LogSeed {
     pub(crate) recovery_point: Offset,
     pub(crate) log_start: Offset,
     pub(crate) high_watermark: Offset,
+    /// What was compacted ends here.
+    pub(crate) cleaned_to: Option<Offset>,
     /// Compaction leaves gaps between offsets; where there was none, a gap is a loss.
     pub(crate) may_have_gaps: bool,
 }
@@ -328,6 +331,7 @@ impl<'a> Recovery<'a> {
             flushing: Mutex::new(Flushed { stray_snapshot, gone: false }),
             epochs_dirty: AtomicBool::new(self.epochs_dirty),
             unflushed_bytes: AtomicU64::new(if recovery_point < log_end { unflushed } else { 0 }),
+            compaction: CompactionState::new(seed.cleaned_to),
             flushed_at: AtomicI64::new(seed.home.clock.now().get()),
             end_listener: OnceLock::new(),
         });

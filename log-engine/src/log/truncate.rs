@@ -24,17 +24,19 @@ use super::tail::Tail;
 impl Log {
     /// Removes the records from `end` on; answers whether there were any. Nothing is on its way meanwhile.
     pub fn truncate_to(self: &Arc<Self>, end: Offset) -> Result<bool, TruncateError> {
+        let exchange = self.compaction.exchange();
         let mut tail = self.open_and_drained()?;
         if end >= tail.next_offset {
             return Ok(false);
         }
         if end < self.segments().first().base_offset {
-            drop(tail);
+            drop((tail, exchange));
             return self.truncate_fully_and_start_at(end).map(|()| true);
         }
         // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
         self.offsets.truncate(end, None);
         self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
+        self.compaction.cut_to(end);
         let behind = self.segments_mut().take_from(end.next());
         mark_all_deleted(&behind)?;
         remove_all(&behind)?;
@@ -56,7 +58,9 @@ impl Log {
 
     /// Removes everything; the next record will be at `start`.
     pub fn truncate_fully_and_start_at(self: &Arc<Self>, start: Offset) -> Result<(), TruncateError> {
+        let _exchange = self.compaction.exchange();
         let mut tail = self.open_and_drained()?;
+        self.compaction.cut_to(start);
         self.offsets.truncate(self.offsets.log_start(), None);
         let old = {
             let mut segments = self.segments_mut();

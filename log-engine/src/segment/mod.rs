@@ -3,6 +3,7 @@
 //! A segment knows what was published to it and how to find it again. It does not write records (the committer does),
 //! nor decide when it is full (`log/roll.rs`).
 
+pub(crate) mod cleaned;
 pub(crate) mod data;
 mod find;
 pub(crate) mod index;
@@ -307,6 +308,13 @@ impl Segment {
 
     /// Renames the files to `.deleted`. Whoever reads them goes on reading; see [`Segment::remove`].
     pub(crate) fn mark_deleted(&self) -> io::Result<()> {
+        self.mark_replaced()?;
+        let snapshot = self.path.file(self.base_offset, FileType::ProducerSnapshot);
+        ignore_missing(self.disk.rename(&snapshot, &with_suffix(&snapshot, DELETED)))
+    }
+
+    /// As [`Segment::mark_deleted`], but leaves the producer snapshot in place: another segment begins at the same offset.
+    pub(crate) fn mark_replaced(&self) -> io::Result<()> {
         self.open_all()?;
         self.rename(&mut self.state(), DELETED)
     }
@@ -332,7 +340,6 @@ impl Segment {
             Ok(new)
         };
         renamed(FileType::Log)?;
-        renamed(FileType::ProducerSnapshot)?;
         state.offset_index.set_path(renamed(FileType::OffsetIndex)?);
         state.time_index.set_path(renamed(FileType::TimeIndex)?);
         state.txn_index.set_path(renamed(FileType::TxnIndex)?);

@@ -71,7 +71,7 @@ impl BatchAt {
     }
 
     // `bytes` begins with the batch and holds a whole header of its format.
-    fn read(bytes: &[u8], position: u64) -> Result<Self, Rule> {
+    pub(super) fn read(bytes: &[u8], position: u64) -> Result<Self, Rule> {
         let prefix = Prefix::read(bytes).map_err(|_| broken_prefix(bytes))?;
         let size = prefix.size_in_bytes as u64;
         if prefix.magic < 2 {

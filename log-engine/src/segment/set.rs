@@ -66,6 +66,21 @@ impl SegmentSet {
         self.segments.split_off(from.max(1))
     }
 
+    /// Whether these segments stand here, one behind the other, none of them active.
+    pub(crate) fn holds_closed(&self, sources: &[Arc<Segment>]) -> bool {
+        let Some(first) = sources.first() else { return false };
+        let from = self.segments.partition_point(|segment| segment.base_offset < first.base_offset);
+        let closed = self.segments.get(from..self.segments.len() - 1).unwrap_or_default();
+        closed.len() >= sources.len()
+            && closed.iter().zip(sources).all(|(here, source)| Arc::ptr_eq(here, source))
+    }
+
+    /// Puts `segment` in the place of `sources`, of which [`SegmentSet::holds_closed`] is true.
+    pub(crate) fn replace(&mut self, sources: &[Arc<Segment>], segment: Arc<Segment>) {
+        let from = self.segments.partition_point(|old| old.base_offset < segment.base_offset);
+        self.segments.splice(from..from + sources.len(), [segment]);
+    }
+
     /// Puts `segment` in the place of all others, which are answered.
     pub(crate) fn replace_all(&mut self, segment: Arc<Segment>) -> Vec<Arc<Segment>> {
         std::mem::replace(&mut self.segments, vec![segment])

@@ -11,7 +11,7 @@ use crate::io::sim::{Fault, Operation, Seeded, SimDisk};
 const ENOSPC: i32 = 28;
 const EIO: i32 = 5;
 
-fn config_on(disk: &SimDisk) -> EngineConfig {
+pub(super) fn config_on(disk: &SimDisk) -> EngineConfig {
     let mut config = EngineConfig::new([PathBuf::from("/data")], 1);
     config.disk = DiskChoice::Given(Arc::new(disk.clone()));
     config.clock = Arc::new(ManualClock::starting_at(TimestampMs::new(NOW)));
@@ -19,7 +19,7 @@ fn config_on(disk: &SimDisk) -> EngineConfig {
     config
 }
 
-fn formatted() -> SimDisk {
+pub(super) fn formatted() -> SimDisk {
     let disk = SimDisk::new();
     let meta = MetaProperties { cluster_id: "test".into(), node_id: 1, directory_id: None };
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod compact;
 mod corpus;
 mod crash;
 mod damage;

@@ -1,0 +1,216 @@
+//! The last offset of each key, in bounded memory. Kafka's `SkimpyOffsetMap`.
+//!
+//! ```text
+//! slot: hash of the key, 16 bytes | offset, 8 bytes          a hash of zeros is an empty slot
+//! ```
+//!
+//! Keys themselves are not kept: two keys of the same hash would count as one, so the hash has 128 bits and a secret
+//! key, drawn once in the life of the process. The table grows in three steps, so that a log with few keys costs little;
+//! while it grows, the table before it is there as well, an eighth of its size.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::types::Offset;
+
+/// Bytes of a slot; with Kafka's MD5 they are as many.
+const SLOT_BYTES: u64 = 24;
+
+const WORDS: usize = 3;
+
+/// How much larger each table is than the one before.
+const GROWTH: usize = 8;
+
+/// Tables smaller than this are not worth growing.
+const SLOTS_MIN: usize = 1 << 15;
+
+/// Hashes keys, under keys of its own.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KeyHasher {
+    high: RandomState,
+    low: RandomState,
+}
+
+/// What is kept of a key.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct KeyHash([u64; 2]);
+
+impl KeyHasher {
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
+        let half = |state: &RandomState| {
+            let mut hasher = state.build_hasher();
+            hasher.write(key);
+            hasher.finish()
+        };
+        // Zeros mean an empty slot.
+        KeyHash([half(&self.high), half(&self.low).max(1)])
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct OffsetMap {
+    hasher: KeyHasher,
+    // Three words a slot, zeroed by the system: pages without keys are never touched.
+    table: Vec<u64>,
+    slots: usize,
+    slots_max: usize,
+    len: usize,
+    len_max: usize,
+    load_factor: f64,
+    latest: Option<Offset>,
+}
+
+impl OffsetMap {
+    /// A map of `bytes` at most, of whose slots `load_factor` are filled at most.
+    pub(crate) fn new(bytes: u64, load_factor: f64) -> Self {
+        let slots_max = (bytes / SLOT_BYTES).max(1) as usize;
+        let mut slots = slots_max;
+        while slots / GROWTH >= SLOTS_MIN {
+            slots /= GROWTH;
+        }
+        let load_factor = load_factor.clamp(0.0, 1.0);
+        Self {
+            hasher: KeyHasher::default(),
+            table: vec![0; slots * WORDS],
+            slots,
+            slots_max,
+            len: 0,
+            // One slot stays empty, where a search ends.
+            len_max: ((slots_max as f64 * load_factor) as usize).min(slots_max - 1),
+            load_factor,
+            latest: None,
+        }
+    }
+
+    /// Notes that the last record of `key` so far is at `offset`; false where the map is full. As in Kafka, it is full
+    /// for every key then, also for one that it holds.
+    #[inline]
+    pub(crate) fn put(&mut self, key: &[u8], offset: Offset) -> bool {
+        if self.len >= self.len_max {
+            return false;
+        }
+        if self.slots < self.slots_max && self.len as f64 >= self.slots as f64 * self.load_factor.min(0.8) {
+            self.grow();
+        }
+        let hash = self.hasher.hash(key);
+        self.len += usize::from(place(&mut self.table, self.slots, hash, offset.get() as u64));
+        self.see(offset);
+        true
+    }
+
+    /// The last offset of `key`.
+    #[inline]
+    pub(crate) fn get(&self, key: &[u8]) -> Option<Offset> {
+        let hash = self.hasher.hash(key);
+        let mut slot = home(hash, self.slots);
+        loop {
+            match self.table[slot * WORDS..][..WORDS] {
+                [_, 0, _] => return None,
+                [high, low, offset] if KeyHash([high, low]) == hash => {
+                    return Some(Offset::new(offset as i64));
+                }
+                _ => slot = next(slot, self.slots),
+            }
+        }
+    }
+
+    /// Notes that the records up to `offset` have been seen.
+    pub(crate) fn see(&mut self, offset: Offset) {
+        self.latest = self.latest.max(Some(offset));
+    }
+
+    /// The last offset that was seen.
+    pub(crate) fn latest(&self) -> Option<Offset> {
+        self.latest
+    }
+
+    /// Keys in the map.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    fn grow(&mut self) {
+        let slots = (self.slots * GROWTH).min(self.slots_max);
+        let mut table = vec![0; slots * WORDS];
+        for entry in self.table.chunks_exact(WORDS) {
+            if let [high, low, offset] = *entry
+                && low != 0
+            {
+                place(&mut table, slots, KeyHash([high, low]), offset);
+            }
+        }
+        (self.table, self.slots) = (table, slots);
+    }
+}
+
+// The slot that a hash is looked for first.
+#[inline]
+fn home(hash: KeyHash, slots: usize) -> usize {
+    ((u128::from(hash.0[0]) * slots as u128) >> 64) as usize
+}
+
+#[inline]
+fn next(slot: usize, slots: usize) -> usize {
+    if slot + 1 == slots { 0 } else { slot + 1 }
+}
+
+// Answers whether the key is new.
+#[inline]
+fn place(table: &mut [u64], slots: usize, hash: KeyHash, offset: u64) -> bool {
+    let mut slot = home(hash, slots);
+    loop {
+        let entry = &mut table[slot * WORDS..][..WORDS];
+        let is_new = entry[1] == 0;
+        if is_new || KeyHash([entry[0], entry[1]]) == hash {
+            entry.copy_from_slice(&[hash.0[0], hash.0[1], offset]);
+            return is_new;
+        }
+        slot = next(slot, slots);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn the_last_offset_of_each_key_is_found_also_after_the_table_grew() {
+        let mut map = OffsetMap::new(64 << 20, 0.9);
+        let mut model = HashMap::new();
+        for i in 0..400_000_i64 {
+            let key = (i * 7919 % 150_000).to_be_bytes();
+            assert!(map.put(&key, Offset::new(i)));
+            model.insert(key, i);
+        }
+        assert_eq!(map.len(), model.len());
+        for (key, offset) in model {
+            assert_eq!(map.get(&key), Some(Offset::new(offset)));
+        }
+        assert_eq!(map.get(b"never seen"), None);
+        assert_eq!(map.latest(), Some(Offset::new(399_999)));
+    }
+
+    #[test]
+    fn a_map_is_full_at_its_load_factor_and_not_before() {
+        for (bytes, load_factor, expected) in
+            [(24 * 100, 0.9, 90), (24 * 100 + 23, 0.5, 50), (24 * 10, 1.0, 9)]
+        {
+            let mut map = OffsetMap::new(bytes, load_factor);
+            let taken = (0..200_i64).take_while(|i| map.put(&i.to_be_bytes(), Offset::new(*i))).count();
+            assert_eq!(taken, expected);
+            assert_eq!(map.get(&3_i64.to_be_bytes()), Some(Offset::new(3)));
+            assert!(
+                !map.put(&3_i64.to_be_bytes(), Offset::new(500)),
+                "full for keys that it holds, as Kafka's"
+            );
+        }
+    }
+
+    #[test]
+    fn a_map_without_room_holds_nothing_and_searches_end() {
+        let mut map = OffsetMap::new(0, 0.9);
+        assert!(!map.put(b"a", Offset::ZERO));
+        assert_eq!(map.get(b"a"), None);
+    }
+}
