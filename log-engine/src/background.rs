@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::config::EngineConfig;
 use crate::engine::{Logs, write_checkpoints};
-use crate::home::{Errands, Home};
+use crate::home::{Doomed, Errands, Home};
 use crate::io::remove_dir_all;
 use crate::log::Log;
 use crate::retain;
@@ -43,7 +43,10 @@ impl Background {
     ) -> io::Result<Self> {
         let now = home.clock.now().get();
         for path in deleted {
-            home.note_deleted(now.saturating_add(config.log_defaults.file_delete_delay_ms), path);
+            home.note_deleted(
+                now.saturating_add(config.log_defaults.file_delete_delay_ms),
+                Doomed::Directory(path),
+            );
         }
         let mut keeper = Keeper {
             home: Arc::clone(home),
@@ -98,7 +101,7 @@ impl Keeper {
         let mut moved = self.flush_rolled(&errands.rolled);
         moved |= self.move_recovery_points(&logs, now);
         if self.home.retention_started() && self.retention.is_due(now) {
-            logs.iter().for_each(|log| retain::tick(log, now));
+            retain(&self.home, &logs, now);
         }
         if self.expiry.is_due(now) {
             logs.iter().for_each(|log| log.expire_producers(TimestampMs::new(now)));
@@ -135,10 +138,34 @@ impl Keeper {
     }
 
     fn remove_deleted(&self, now: i64) {
-        for path in self.home.take_due_deletions(now) {
-            if let Err(error) = ignore_missing(remove_dir_all(&*self.home.disk, &path)) {
-                tracing::warn!("{} was not removed: {error}", path.display());
-            }
+        remove_due(&self.home, now);
+    }
+}
+
+/// Applies retention to `logs`, which are those of one directory.
+pub(crate) fn retain(home: &Home, logs: &[Arc<Log>], now: i64) {
+    let due: Vec<&Arc<Log>> = logs.iter().filter(|log| retain::move_log_start(log, now)).collect();
+    if due.is_empty() {
+        return;
+    }
+    // Where the new starts cannot be noted, what lies before them stays.
+    match write_checkpoints(home, logs) {
+        Ok(()) => due.iter().for_each(|log| retain::set_aside(log)),
+        Err(error) => {
+            tracing::warn!("checkpoints in {} were not written: {error}", home.path.display());
+        }
+    }
+}
+
+/// Removes what was renamed away long enough ago.
+pub(crate) fn remove_due(home: &Home, now: i64) {
+    for doomed in home.take_due_deletions(now) {
+        let (path, removed) = match &doomed {
+            Doomed::File(path) => (path, home.disk.remove_file(path)),
+            Doomed::Directory(path) => (path, remove_dir_all(&*home.disk, path)),
+        };
+        if let Err(error) = ignore_missing(removed) {
+            tracing::warn!("{} was not removed: {error}", path.display());
         }
     }
 }

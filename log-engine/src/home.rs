@@ -22,7 +22,7 @@ pub(crate) struct Home {
     errands: Mutex<Errands>,
     errand_came: Condvar,
     // What was renamed away, and when it is to be removed.
-    deleted: Mutex<Vec<(i64, PathBuf)>>,
+    deleted: Mutex<Vec<(i64, Doomed)>>,
     retention_started: AtomicBool,
     // The text of each checkpoint as it was last written.
     checkpoints: Mutex<HashMap<&'static str, String>>,
@@ -31,6 +31,15 @@ pub(crate) struct Home {
     pub(crate) segments_rolled: AtomicU64,
     pub(crate) recovery_points: AtomicU64,
     seed: AtomicU64,
+}
+
+/// What was renamed away and is to be removed.
+#[derive(Debug)]
+pub(crate) enum Doomed {
+    /// A file of a deleted segment.
+    File(PathBuf),
+    /// The directory of a deleted log.
+    Directory(PathBuf),
 }
 
 /// What the background is asked to do out of turn.
@@ -100,14 +109,14 @@ impl Home {
         self.errands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a renamed directory removed once the clock shows `due`.
-    pub(crate) fn note_deleted(&self, due: i64, path: PathBuf) {
-        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).push((due, path));
+    /// Has what was renamed away removed once the clock shows `due`.
+    pub(crate) fn note_deleted(&self, due: i64, doomed: Doomed) {
+        self.deleted.lock().unwrap_or_else(PoisonError::into_inner).push((due, doomed));
     }
 
-    pub(crate) fn take_due_deletions(&self, now: i64) -> Vec<PathBuf> {
+    pub(crate) fn take_due_deletions(&self, now: i64) -> Vec<Doomed> {
         let mut deleted = self.deleted.lock().unwrap_or_else(PoisonError::into_inner);
-        deleted.extract_if(.., |(due, _)| *due <= now).map(|(_, path)| path).collect()
+        deleted.extract_if(.., |(due, _)| *due <= now).map(|(_, doomed)| doomed).collect()
     }
 
     pub(crate) fn start_retention(&self) {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Engine;
+use crate::home::Doomed;
 use crate::log::Log;
 use crate::segment::name::{DELETED_DIRECTORY, STRAY_DIRECTORY, moved_directory_name};
 use crate::types::TopicPartition;
@@ -22,7 +23,7 @@ impl Engine {
         self.logs.remove(partition);
         let home = log.home();
         let due = home.clock.now().get().saturating_add(log.config().file_delete_delay_ms);
-        home.note_deleted(due, doomed);
+        home.note_deleted(due, Doomed::Directory(doomed));
         home.disk.sync_dir(&home.path)?;
         Ok(true)
     }

@@ -13,6 +13,7 @@ mod append;
 mod close;
 mod commit;
 pub(crate) mod compact;
+mod expire;
 mod flush;
 mod lookup;
 mod offsets;

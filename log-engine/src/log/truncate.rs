@@ -119,23 +119,6 @@ impl Log {
         Ok(states)
     }
 
-    /// Removes the oldest `count` segments; the log then starts at the next one at the earliest.
-    pub(crate) fn delete_segments(&self, count: usize) -> std::io::Result<()> {
-        let flushed = self.flushed();
-        if flushed.gone {
-            return Ok(());
-        }
-        let Some(start) = self.segments().iter().nth(count).map(|segment| segment.base_offset) else {
-            return Ok(());
-        };
-        self.raise_log_start(start);
-        let old = self.segments_mut().take_before(start);
-        mark_all_deleted(&old)?;
-        remove_all(&old)?;
-        drop(flushed);
-        Ok(())
-    }
-
     fn open_and_drained(&self) -> Result<MutexGuard<'_, Tail>, TruncateError> {
         let tail = self.wait_until_drained(self.tail());
         if tail.closed { Err(TruncateError::Closed) } else { Ok(tail) }
@@ -146,6 +129,6 @@ fn remove_all(segments: &[Arc<Segment>]) -> std::io::Result<()> {
     segments.iter().try_for_each(|segment| segment.remove())
 }
 
-fn mark_all_deleted(segments: &[Arc<Segment>]) -> std::io::Result<()> {
+pub(super) fn mark_all_deleted(segments: &[Arc<Segment>]) -> std::io::Result<()> {
     segments.iter().try_for_each(|segment| segment.mark_deleted())
 }

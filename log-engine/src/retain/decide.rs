@@ -1,5 +1,6 @@
-//! Which segments go? A pure decision with the rules of Kafka's `UnifiedLog.deleteOldSegments`. The active segment
-//! stays in any case; Kafka would roll it first where it has expired, which makes it go one tick later here.
+//! Which segments go? A pure decision with the rules of Kafka's `UnifiedLog.deleteOldSegments`: first those that the log
+//! starts behind, then those that its size is too large by, then those that are too old; each rule goes on where the
+//! one before it ended, and ends at the first segment that it spares.
 
 use crate::segment::SegmentInfo;
 use crate::types::Offset;
@@ -15,40 +16,51 @@ pub(super) struct Limits {
     pub(super) now: i64,
 }
 
-/// How many segments, from the oldest on, are to be deleted.
+/// How many segments, from the oldest on, are to be deleted. Where it is all of them, the active one has to be left for
+/// a new one first.
 pub(super) fn segments_to_delete(segments: &[SegmentInfo], limits: &Limits) -> usize {
-    let by_age = prefix(segments, limits, |_, segment| {
+    let by_start =
+        prefix(segments, 0, limits, |_, next| next.is_some_and(|next| next.base_offset <= limits.log_start));
+    let by_size = match limits.retention_bytes {
+        Some(retention) => beyond_size(segments, by_start, retention.unsigned_abs(), limits),
+        None => by_start,
+    };
+    let Some(retention_ms) = limits.retention_ms else { return by_size };
+    prefix(segments, by_size, limits, |segment, _| {
         let newest = segment.max_timestamp.unwrap_or(segment.created).get();
-        limits.retention_ms.is_some_and(|retention| limits.now.saturating_sub(newest) > retention)
-    });
-    let by_start = prefix(segments, limits, |next, _| next.base_offset <= limits.log_start);
-    by_age.max(by_start).max(by_size(segments, limits))
-}
-
-// A segment goes only if the excess covers it whole.
-fn by_size(segments: &[SegmentInfo], limits: &Limits) -> usize {
-    let Some(retention) = limits.retention_bytes else { return 0 };
-    let total: u64 = segments.iter().map(|segment| segment.size_bytes).sum();
-    let mut excess = total.saturating_sub(retention.unsigned_abs());
-    prefix(segments, limits, |_, segment| match excess.checked_sub(segment.size_bytes) {
-        Some(rest) if excess > 0 => {
-            excess = rest;
-            true
-        }
-        _ => false,
+        limits.now.saturating_sub(newest) > retention_ms
     })
 }
 
-// Nothing above the high watermark goes, nor the active segment.
+// A segment goes only if the excess covers it whole.
+fn beyond_size(segments: &[SegmentInfo], from: usize, retention: u64, limits: &Limits) -> usize {
+    let total: u64 = segments.iter().skip(from).map(|segment| segment.size_bytes).sum();
+    let Some(mut excess) = total.checked_sub(retention) else { return from };
+    prefix(segments, from, limits, |segment, _| match excess.checked_sub(segment.size_bytes) {
+        Some(rest) => {
+            excess = rest;
+            true
+        }
+        None => false,
+    })
+}
+
+// From `from` on, the segments that go. Nothing that reaches above the high watermark goes, nor a last segment without
+// records: it would make room for one like it.
 fn prefix(
     segments: &[SegmentInfo],
+    from: usize,
     limits: &Limits,
-    mut goes: impl FnMut(&SegmentInfo, &SegmentInfo) -> bool,
+    mut goes: impl FnMut(&SegmentInfo, Option<&SegmentInfo>) -> bool,
 ) -> usize {
-    let pairs = segments.iter().zip(segments.iter().skip(1));
-    pairs
-        .take_while(|(segment, next)| next.base_offset <= limits.high_watermark && goes(next, segment))
-        .count()
+    let rest = segments.get(from..).unwrap_or_default();
+    let count = rest.iter().enumerate().take_while(|(index, segment)| {
+        let next = rest.get(index + 1);
+        let end = next.map_or(segment.end_offset, |next| next.base_offset);
+        let last_and_empty = next.is_none() && segment.size_bytes == 0;
+        end <= limits.high_watermark && !last_and_empty && goes(segment, next)
+    });
+    from + count.count()
 }
 
 #[cfg(test)]
@@ -84,10 +96,10 @@ mod tests {
             ("no limit", none, 0),
             ("age: exactly the retention stays", Limits { retention_ms: Some(9_000), ..none }, 0),
             ("age: one millisecond more goes", Limits { retention_ms: Some(8_999), ..none }, 1),
-            ("age: the active segment stays", Limits { retention_ms: Some(0), ..none }, 3),
+            ("age: the active segment goes, too", Limits { retention_ms: Some(0), ..none }, 4),
             ("size: excess of 99 covers no segment", Limits { retention_bytes: Some(301), ..none }, 0),
             ("size: excess of 100 covers one", Limits { retention_bytes: Some(300), ..none }, 1),
-            ("size: the active segment stays", Limits { retention_bytes: Some(0), ..none }, 3),
+            ("size: the active segment goes, too", Limits { retention_bytes: Some(0), ..none }, 4),
             (
                 "start: a segment that the log starts in stays",
                 Limits { log_start: Offset::new(19), ..none },
@@ -99,9 +111,57 @@ mod tests {
                 Limits { retention_ms: Some(0), high_watermark: Offset::new(19), ..none },
                 1,
             ),
+            (
+                "nor the active segment while its end is not below it",
+                Limits { retention_ms: Some(0), high_watermark: Offset::new(39), ..none },
+                3,
+            ),
+            ("start: the active segment stays", Limits { log_start: Offset::new(40), ..none }, 3),
+            (
+                "each rule goes on where the one before it ended",
+                Limits { retention_bytes: Some(300), retention_ms: Some(7_500), ..none },
+                2,
+            ),
+            (
+                "what goes for the log start is not counted again for the size",
+                Limits { retention_bytes: Some(200), log_start: Offset::new(10), ..none },
+                2,
+            ),
         ];
         for (name, limits, expected) in table {
             assert_eq!(segments_to_delete(&segments(), &limits), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_segment_goes_by_size_only_if_the_excess_covers_it_whole() {
+        let sized = |sizes: &[u64]| -> Vec<SegmentInfo> {
+            let each = sizes.iter().zip(segments());
+            each.map(|(size, segment)| SegmentInfo { size_bytes: *size, ..segment }).collect()
+        };
+        let rows: [(&[u64], i64, usize); 9] = [
+            (&[500, 500, 500, 10], 1_500, 0),
+            (&[500, 500, 500, 10], 1_010, 1),
+            (&[500, 500, 500, 10], 1_000, 1),
+            (&[500, 500, 500, 10], 510, 2),
+            (&[500, 500, 500, 10], 9, 3),
+            (&[500, 500, 500, 10], 0, 4),
+            (&[500, 500, 500, 10], 1_511, 0),
+            (&[500, 500, 500, 0], 0, 3),
+            (&[0, 500], 500, 1),
+        ];
+        for (sizes, retention, expected) in rows {
+            let limits = Limits { retention_bytes: Some(retention), ..nothing() };
+            assert_eq!(segments_to_delete(&sized(sizes), &limits), expected, "{sizes:?} within {retention}");
+        }
+    }
+
+    #[test]
+    fn a_segment_without_timestamps_is_as_old_as_its_file() {
+        let plain = SegmentInfo { max_timestamp: None, created: TimestampMs::new(5_000), ..segments()[0] };
+        for (retention_ms, expected) in [(5_000, 0), (4_999, 1)] {
+            let limits = Limits { retention_ms: Some(retention_ms), ..nothing() };
+            assert_eq!(segments_to_delete(&[plain], &limits), expected);
         }
     }
 }

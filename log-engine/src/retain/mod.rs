@@ -1,36 +1,40 @@
 //! Retention: old segments go, by age, by size, or because the log starts behind them.
+//!
+//! In three steps, after each of which a crash finds a log that is whole: the log starts behind what goes, and a
+//! checkpoint says so; the files are renamed to `.deleted`, which a start removes; `file.delete.delay.ms` later they are
+//! removed. A rename that a crash takes back leaves a segment below the log start, which goes the next time.
 
 mod decide;
+
+use std::sync::Arc;
 
 use crate::error::ReadError;
 use crate::log::Log;
 
 use decide::{Limits, segments_to_delete};
 
-/// Deletes what is due of one log.
-pub(crate) fn tick(log: &Log, now: i64) {
+/// The first step for one log: decides, and moves its start. Answers whether there is a second step.
+pub(crate) fn move_log_start(log: &Arc<Log>, now: i64) -> bool {
     let config = log.config();
     let offsets = log.offsets();
+    let may_delete = config.cleanup_policy.delete;
     let limits = Limits {
-        retention_ms: config.cleanup_policy.delete.then_some(config.retention_ms).filter(|ms| *ms >= 0),
-        retention_bytes: config
-            .cleanup_policy
-            .delete
-            .then_some(config.retention_bytes)
-            .filter(|bytes| *bytes >= 0),
+        retention_ms: Some(config.retention_ms).filter(|ms| may_delete && *ms >= 0),
+        retention_bytes: Some(config.retention_bytes).filter(|bytes| may_delete && *bytes >= 0),
         log_start: offsets.log_start,
         high_watermark: offsets.high_watermark,
         now,
     };
-    let count = match segments_due(log, &limits) {
-        Ok(0) => return,
-        Ok(count) => count,
-        Err(error) => {
-            tracing::warn!("the segments of {} cannot be judged by age: {error}", log.partition());
-            return;
-        }
-    };
-    if let Err(error) = log.delete_segments(count) {
+    let moved = segments_due(log, &limits).and_then(|count| Ok(log.start_behind_segments(count)?));
+    moved.unwrap_or_else(|error| {
+        tracing::warn!("old segments of {} stay for now: {error}", log.partition());
+        false
+    })
+}
+
+/// The second step: what lies before the log start is renamed, and will be removed.
+pub(crate) fn set_aside(log: &Log) {
+    if let Err(error) = log.set_old_segments_aside() {
         tracing::warn!("old segments of {} were not deleted: {error}", log.partition());
     }
 }

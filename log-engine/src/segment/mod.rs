@@ -319,17 +319,22 @@ impl Segment {
         self.rename(&mut self.state(), DELETED)
     }
 
+    /// The files of a segment that was marked deleted, as far as there are any.
+    pub(crate) fn deleted_files(&self) -> [PathBuf; 5] {
+        let state = self.state();
+        let deleted = |file_type| with_suffix(&self.path.file(self.base_offset, file_type), DELETED);
+        [
+            deleted(FileType::Log),
+            deleted(FileType::ProducerSnapshot),
+            state.offset_index.path().to_owned(),
+            state.time_index.path().to_owned(),
+            state.txn_index.path().to_owned(),
+        ]
+    }
+
     /// Removes the files of a segment that was marked deleted.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        let state = self.state();
-        let log_path = with_suffix(&self.path.file(self.base_offset, FileType::Log), DELETED);
-        let snapshot = with_suffix(&self.path.file(self.base_offset, FileType::ProducerSnapshot), DELETED);
-        for path in
-            [&log_path, &snapshot, state.offset_index.path(), state.time_index.path(), state.txn_index.path()]
-        {
-            ignore_missing(self.disk.remove_file(path))?;
-        }
-        Ok(())
+        self.deleted_files().iter().try_for_each(|path| ignore_missing(self.disk.remove_file(path)))
     }
 
     fn rename(&self, state: &mut State, suffix: &str) -> io::Result<()> {

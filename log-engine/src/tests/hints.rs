@@ -160,7 +160,7 @@ fn a_time_index_that_says_anything_is_not_followed() {
         assert_eq!(answers(&log), right, "of the last times");
         log.update_config(LogConfig { retention_ms: 3_000, ..LogConfig::default() });
         log.set_high_watermark(Offset::new(RECORDS));
-        retain::tick(&log, NOW);
+        background::retain(log.home(), &[Arc::clone(&log)], NOW);
         assert_eq!(log.offsets().log_start, Offset::ZERO, "no record is older than three seconds");
         engine.close().unwrap();
     }

@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod ends;
 mod hints;
+mod retention;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -223,17 +224,28 @@ fn retention_deletes_whole_old_segments_and_a_reader_keeps_what_it_holds() {
     let held = read_from(&log, 0);
     let before = held.to_bytes().unwrap();
     fixture.clock.advance_ms(1_001);
-    retain::tick(&log, fixture.clock.now().get());
+    let now = fixture.clock.now().get();
+    background::retain(log.home(), &[Arc::clone(&log)], now);
 
     let segments = log.segments_info();
-    assert_eq!(segments.len(), 1, "only the active segment is left");
+    assert_eq!(segments.len(), 1, "only a new segment is left");
+    assert_eq!((segments[0].size_bytes, segments[0].base_offset.get()), (0, 40));
     let start = log.offsets().log_start;
     assert_eq!(start, segments[0].base_offset);
     assert_eq!(held.to_bytes().unwrap(), before, "the slice outlives its segment");
     let request = ReadRequest::from_start(Isolation::LogEnd);
     assert!(matches!(log.read(&request), Err(ReadError::OffsetOutOfRange { .. })));
     assert_eq!(values_from(&log, start.get()), numbered(start.get()..40));
-    let logs: Vec<String> =
-        file_names(&fixture.log_dir()).into_iter().filter(|name| name.contains(".log")).collect();
-    assert_eq!(logs, [format!("{start:020}.log")]);
+    let present = |kind: &str| {
+        let names = file_names(&fixture.log_dir()).into_iter().filter(|name| name.contains(kind));
+        names.collect::<Vec<String>>()
+    };
+    assert!(present(".log.deleted").len() > 1, "renamed, and still there");
+    let delay = log.config().file_delete_delay_ms;
+    background::remove_due(log.home(), now + delay - 1);
+    assert!(present(".log.deleted").len() > 1);
+    background::remove_due(log.home(), now + delay);
+    assert_eq!(present(".deleted"), Vec::<String>::new());
+    assert_eq!(present(".log"), [format!("{start:020}.log")]);
+    assert_eq!(append(&log, &[b"next"]).first_offset, start);
 }
