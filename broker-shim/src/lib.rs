@@ -19,6 +19,7 @@ mod request_context;
 mod server;
 mod start;
 mod wait;
+mod watchman;
 
 pub use server::BindError;
 pub use start::{Running, StartError, start, start_on};

@@ -14,15 +14,15 @@ use std::{
 
 use bytes::BytesMut;
 use log_engine::{
-    AppendError, AppendRequest, AppendTicket, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
-    ReadError, ReadMode, ReadRequest, TimestampQuery,
+    AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
+    PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
     types::{LeaderEpoch, Offset, TimestampMs},
 };
 use wire::ErrorCode;
 
 use crate::{
     error_map,
-    wait::{Watch, Watched},
+    wait::{Waiter, Watch, Watched},
 };
 
 /// A leading replica.
@@ -146,8 +146,27 @@ impl Partition {
         }
     }
 
-    pub(crate) fn append(&self, records: BytesMut) -> Result<AppendTicket, AppendError> {
-        self.log.append(AppendRequest::from_client(records, self.leader_epoch()))
+    /// Starts to append, unless that would make this thread wait.
+    pub(crate) fn try_append(&self, records: BytesMut) -> Result<Attempt, AppendError> {
+        self.log.try_append(AppendRequest::from_client(records, self.leader_epoch()))
+    }
+
+    /// An append for another thread.
+    pub(crate) fn postpone(&self, records: BytesMut) -> PostponedAppend {
+        self.log.postpone(AppendRequest::from_client(records, self.leader_epoch()))
+    }
+
+    /// Until consumers can read what lies before `end`, or the topic is gone.
+    pub(crate) async fn visible_to(self: Arc<Self>, end: Offset) {
+        let is_visible =
+            |partition: &Self| partition.offsets().high_watermark >= end || partition.is_deleted();
+        if is_visible(&self) {
+            return;
+        }
+        let waiter = Waiter::at([Arc::clone(&self)]);
+        while !is_visible(&self) {
+            waiter.woken().await;
+        }
     }
 
     pub(crate) fn offsets(&self) -> LogOffsets {

@@ -20,6 +20,7 @@ use crate::{
     },
     replicas::Replicas,
     server::{self, BindError, Bound, Server},
+    watchman::Watchman,
 };
 
 /// Why a broker does not start. Each is one sentence that says what to do.
@@ -37,6 +38,9 @@ pub enum StartError {
     /// The metadata cannot be loaded or led.
     #[error(transparent)]
     Metadata(#[from] metadata::StartError),
+    /// A thread cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
     /// A part of the start panicked.
     #[error("a part of the start ended abnormally: {0}")]
     Abandoned(#[from] JoinError),
@@ -148,7 +152,8 @@ fn open(
     engine.start_retention();
     let fresh = formatted.fresh;
     let cluster_id = formatted.cluster_id;
-    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas });
+    let watchman = Watchman::start().map_err(StartError::Thread)?;
+    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas, watchman });
     Ok((broker, fresh))
 }
 

@@ -70,6 +70,11 @@ impl<W: Watched> Waiter<W> {
         Self { woken, at }
     }
 
+    /// Until one of them wakes.
+    pub(crate) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
     /// Until one of them wakes, or until the deadline: whether it was woken.
     pub(crate) async fn woken_before(&self, deadline: Instant) -> bool {
         timeout_at(deadline, self.woken.notified()).await.is_ok()

@@ -70,8 +70,8 @@ pub use config::{
 pub use engine::{DirectoryReport, Engine, OfflineDirectory, OpenReport};
 pub use error::{AppendError, Corruption, CreateLogError, OpenError, ReadError, Rule, TruncateError};
 pub use log::{
-    AppendRequest, AppendTicket, Appended, EndListener, Fetched, FetchedData, FoundOffset, Isolation, Log,
-    LogOffsets, LogOpening, ReadRequest, TimestampQuery,
+    AppendRequest, AppendTicket, Appended, Attempt, EndListener, Fetched, FetchedData, FoundOffset,
+    Isolation, Log, LogOffsets, LogOpening, PostponedAppend, ReadRequest, TimestampQuery,
 };
 pub use metrics::EngineCounts;
 pub use segment::SegmentInfo;

@@ -39,8 +39,13 @@ impl Klamm {
 
     /// The same on another disk, until it is restarted.
     pub(crate) fn start_on(overrides: &[&str], disk: Arc<dyn Disk>) -> Self {
+        Self::start_with(2, overrides, disk)
+    }
+
+    /// The same, served by this many threads.
+    pub(crate) fn start_with(threads: usize, overrides: &[&str], disk: Arc<dyn Disk>) -> Self {
         let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        Self::start_in(tempfile::tempdir().expect("a directory"), overrides, disk)
+        Self::start_in(tempfile::tempdir().expect("a directory"), threads, overrides, disk)
     }
 
     /// One with two data directories, `a` with the metadata log, and `b`.
@@ -48,11 +53,11 @@ impl Klamm {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().display();
         let overrides = vec![format!("log.dirs={path}/a,{path}/b")];
-        Self::start_in(directory, overrides, disk)
+        Self::start_in(directory, 2, overrides, disk)
     }
 
-    fn start_in(directory: TempDir, overrides: Vec<String>, disk: Arc<dyn Disk>) -> Self {
-        let runtime = runtime();
+    fn start_in(directory: TempDir, threads: usize, overrides: Vec<String>, disk: Arc<dyn Disk>) -> Self {
+        let runtime = runtime(threads);
         let config = config(directory.path(), &overrides);
         let running = runtime.block_on(start_on(config, disk)).expect("the broker starts");
         let address = running.addresses()[0].1;
@@ -109,8 +114,12 @@ impl Drop for Klamm {
     }
 }
 
-fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+fn runtime(threads: usize) -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 /// A configuration for a free port and this directory.
@@ -125,7 +134,7 @@ pub(crate) fn config(directory: &Path, overrides: &[String]) -> Config {
 
 /// Tries to start, and stops again if that went well.
 pub(crate) fn try_start(config: Config) -> Result<(), StartError> {
-    let runtime = runtime();
+    let runtime = runtime(2);
     let running = runtime.block_on(start(config))?;
     runtime.block_on(running.shutdown()).expect("the broker stops");
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -12,5 +12,6 @@ mod produce;
 mod refusals;
 mod sendfile;
 mod sendfile_trace;
+mod slow_disk;
 mod start;
 mod topics;

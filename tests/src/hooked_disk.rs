@@ -21,6 +21,16 @@ pub trait Hooks: fmt::Debug + Send + Sync {
     /// So many bytes of a file were copied into user memory.
     fn read(&self, _path: &Path, _bytes: usize) {}
 
+    /// A file or a directory is to be flushed.
+    fn syncing(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Something is to be created, renamed or removed, or a length changed.
+    fn changing(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Bytes are to be written.
     fn write(&self, file: &FileHandle, parts: &[IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
         file.write_vectored_all_at(parts, position)
@@ -58,22 +68,27 @@ impl Disk for HookedDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        self.hooks.changing(dir)?;
         self.honest.create_dir_all(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.hooks.changing(from)?;
         self.honest.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.hooks.changing(path)?;
         self.honest.remove_file(path)
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        self.hooks.changing(dir)?;
         self.honest.remove_dir(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.hooks.syncing(dir)?;
         self.honest.sync_dir(dir)
     }
 
@@ -124,10 +139,12 @@ impl DiskFile for HookedFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.hooks.changing(self.honest.path())?;
         self.honest.set_len(len)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.hooks.syncing(self.honest.path())?;
         self.honest.sync_data()
     }
 

@@ -1,15 +1,20 @@
 //! Produce: record batches from a client to the logs of their partitions.
 //!
 //! All appends are started before this returns, in the order of the request, so that the connection may go on with the next
-//! request while the answers are awaited. Record bytes are cut out of the frame, not copied.
+//! request while the answers are awaited. Where starting one would wait for the disk or compute for long, the rest of the
+//! request is started elsewhere, and the connection waits. Record bytes are cut out of the frame, not copied.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::{Buf as _, BytesMut};
 use log_engine::{
-    AppendError, AppendTicket, Appended, TopicPartition,
+    AppendError, AppendTicket, Appended, Attempt, PostponedAppend, TopicPartition,
     batch::{BatchView, CompressionType},
 };
+use tokio::task::spawn_blocking;
 use wire::{
     ErrorCode,
     messages::{
@@ -52,8 +57,14 @@ struct PartitionPlan {
 
 /// What became of one partition's records.
 enum Started {
-    Waiting(AppendTicket),
+    Waiting(Arc<Partition>, AppendTicket),
     Failed(Failure),
+}
+
+/// The same, where it may still be up to a thread that may wait.
+enum Attempted {
+    Started(Started),
+    Postponed(Arc<Partition>, PostponedAppend),
 }
 
 struct Failure {
@@ -72,10 +83,10 @@ impl From<ErrorCode> for Failure {
     }
 }
 
-struct TopicStarted {
+struct TopicOf<T> {
     name: String,
     id: Uuid,
-    partitions: Vec<(i32, Started)>,
+    partitions: Vec<(i32, T)>,
 }
 
 pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Dispatched {
@@ -84,8 +95,34 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
         Err(error) => return Dispatched::Done(malformed(&context, error)),
     };
     let acks = plan.acks;
-    let started = append_all(plan, frame);
-    Dispatched::Pipelined(Box::pin(finish(context, acks, started)))
+    let watched = broker.watchman.watch();
+    let attempted = attempt_all(plan, frame);
+    drop(watched);
+    let mut all = attempted.iter().flat_map(|topic| &topic.partitions);
+    if all.any(|(_, attempted)| attempted.is_postponed()) {
+        return Dispatched::Alone(Box::pin(finish_elsewhere(context, acks, attempted)));
+    }
+    Dispatched::Pipelined(Box::pin(finish(context, acks, start_all(attempted))))
+}
+
+/// Starts what was postponed where waiting stalls no other connection.
+async fn finish_elsewhere(context: RequestContext, acks: i16, attempted: Vec<TopicOf<Attempted>>) -> Outcome {
+    match spawn_blocking(move || start_all(attempted)).await {
+        Ok(started) => finish(context, acks, started).await,
+        Err(abandoned) => Outcome::Close(format!("a produce request was abandoned: {abandoned}")),
+    }
+}
+
+fn start_all(attempted: Vec<TopicOf<Attempted>>) -> Vec<TopicOf<Started>> {
+    let started = |(index, attempted): (i32, Attempted)| (index, attempted.start());
+    attempted
+        .into_iter()
+        .map(|TopicOf { name, id, partitions }| TopicOf {
+            name,
+            id,
+            partitions: partitions.into_iter().map(started).collect(),
+        })
+        .collect()
 }
 
 fn plan(broker: &Broker, context: &RequestContext, request: &ProduceRequest<'_>) -> Plan {
@@ -169,7 +206,13 @@ fn target(
     Ok(partition)
 }
 
-fn append_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicStarted> {
+/// How long the appends of one request are started on a thread that serves other connections.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
+fn attempt_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicOf<Attempted>> {
+    let until = Instant::now() + AT_ONCE;
+    // What follows a postponed append is postponed too: it may go to the same partition.
+    let mut postponed = false;
     let mut consumed = 0;
     let mut cut = |range: std::ops::Range<usize>| {
         frame.advance(range.start - consumed);
@@ -178,7 +221,7 @@ fn append_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicStarted> {
     };
     plan.topics
         .into_iter()
-        .map(|topic| TopicStarted {
+        .map(|topic| TopicOf {
             name: topic.name,
             id: topic.id,
             partitions: topic
@@ -186,21 +229,61 @@ fn append_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicStarted> {
                 .into_iter()
                 .map(|partition| {
                     let records = partition.records.map(&mut cut).unwrap_or_default();
-                    (partition.index, append(partition.target, records))
+                    let attempted = attempt(partition.target, records, postponed);
+                    postponed |= attempted.is_postponed() || Instant::now() >= until;
+                    (partition.index, attempted)
                 })
                 .collect(),
         })
         .collect()
 }
 
-fn append(target: Result<Arc<Partition>, ErrorCode>, records: BytesMut) -> Started {
+fn attempt(target: Result<Arc<Partition>, ErrorCode>, records: BytesMut, postponed: bool) -> Attempted {
     let partition = match target {
         Ok(partition) => partition,
-        Err(code) => return Started::Failed(code.into()),
+        Err(code) => return Attempted::Started(Started::Failed(code.into())),
     };
-    match partition.append(records) {
-        Ok(ticket) => Started::Waiting(ticket),
-        Err(error) => Started::Failed(failure(&error, &partition)),
+    if postponed {
+        let append = partition.postpone(records);
+        return Attempted::Postponed(partition, append);
+    }
+    match partition.try_append(records) {
+        Ok(Attempt::Started(ticket)) => Attempted::Started(Started::Waiting(partition, ticket)),
+        Ok(Attempt::WouldWait(append)) => Attempted::Postponed(partition, append),
+        Err(error) => Attempted::Started(Started::Failed(failure(&error, &partition))),
+    }
+}
+
+impl Attempted {
+    fn is_postponed(&self) -> bool {
+        matches!(self, Self::Postponed(..))
+    }
+
+    /// May wait for the disk where it was postponed.
+    fn start(self) -> Started {
+        match self {
+            Self::Started(started) => started,
+            Self::Postponed(partition, append) => match append.append() {
+                Ok(ticket) => Started::Waiting(partition, ticket),
+                Err(error) => Started::Failed(failure(&error, &partition)),
+            },
+        }
+    }
+}
+
+impl Started {
+    /// What became of it. Who holds an acknowledgement finds the records: also where they were sent before, and the first
+    /// time is not told yet.
+    async fn ended(self) -> Result<Appended, Failure> {
+        let (partition, ticket) = match self {
+            Self::Waiting(partition, ticket) => (partition, ticket),
+            Self::Failed(failure) => return Err(failure),
+        };
+        let appended = ticket.await.map_err(|error| Failure::from(error_map::append(&error)))?;
+        if appended.duplicate {
+            partition.visible_to(appended.last_offset.next()).await;
+        }
+        Ok(appended)
     }
 }
 
@@ -214,18 +297,13 @@ fn failure(error: &AppendError, partition: &Partition) -> Failure {
     Failure { code, message: error_map::violation_text(violation), records, log_start }
 }
 
-async fn finish(context: RequestContext, acks: i16, started: Vec<TopicStarted>) -> Outcome {
+async fn finish(context: RequestContext, acks: i16, started: Vec<TopicOf<Started>>) -> Outcome {
     let mut topics = Vec::with_capacity(started.len());
     let mut failed = None;
     for topic in started {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for (index, started) in topic.partitions {
-            let result = match started {
-                Started::Waiting(ticket) => {
-                    ticket.await.map_err(|error| Failure::from(error_map::append(&error)))
-                }
-                Started::Failed(failure) => Err(failure),
-            };
+            let result = started.ended().await;
             if let Err(failure) = &result {
                 failed.get_or_insert_with(|| format!("{}-{index}: {}", topic.name, failure.code));
             }

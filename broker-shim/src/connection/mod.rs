@@ -144,6 +144,8 @@ struct Connection<S: Service> {
     waiting_bytes: usize,
     /// The last of `waiting` must be answered before anything else is dispatched.
     alone: bool,
+    /// It waits for as long as the client likes.
+    parked: bool,
     active_at: Instant,
 }
 
@@ -168,6 +170,7 @@ pub(crate) async fn run<S: Service>(
         waiting: VecDeque::new(),
         waiting_bytes: 0,
         alone: false,
+        parked: false,
         active_at: Instant::now(),
     };
     let end = match connection.serve(&mut stop).await {
@@ -277,6 +280,7 @@ impl<S: Service> Connection<S> {
             Dispatched::Alone(pending) => (pending, true),
             Dispatched::Parked(pending) => {
                 room = None;
+                self.parked = true;
                 (pending, true)
             }
         };
@@ -321,6 +325,7 @@ impl<S: Service> Connection<S> {
         }
         if self.waiting.is_empty() {
             self.alone = false;
+            self.parked = false;
             self.buffer.release_excess();
         }
     }
@@ -445,9 +450,10 @@ impl<S: Service> Connection<S> {
         Ok(())
     }
 
-    /// Appends that were accepted are answered before the broker stops; what waits for more data is not.
+    /// What was accepted is answered before the broker stops; what waits for more data is not. (Kafka's processors close
+    /// their sockets at once, and the answers of requests in progress are lost.)
     async fn finish(&mut self) -> Result<std::convert::Infallible, End> {
-        if !self.alone {
+        if !self.parked {
             self.answer_all().await?;
         }
         Err(End::Stopping)

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::*;
 
 /// Answers frames with themselves. A frame that begins with `w` waits for its turn, `a` waits alone, `s` is silent,
-/// `c` closes, `o` overtakes nobody.
+/// `c` closes, `o` overtakes nobody, `p` is parked.
 #[derive(Default)]
 struct Echo {
     waiting: Mutex<VecDeque<oneshot::Sender<()>>>,
@@ -39,9 +39,13 @@ impl Service for Echo {
             answer(&frame)
         });
         match kind {
-            b'w' | b'a' => {
+            b'w' | b'a' | b'p' => {
                 self.waiting.lock().unwrap().push_back(go);
-                if kind == b'w' { Dispatched::Pipelined(later) } else { Dispatched::Alone(later) }
+                match kind {
+                    b'w' => Dispatched::Pipelined(later),
+                    b'a' => Dispatched::Alone(later),
+                    _ => Dispatched::Parked(later),
+                }
             }
             b's' => Dispatched::Done(Outcome::Silent),
             b'c' => Dispatched::Done(Outcome::Close("asked for".to_owned())),
@@ -211,13 +215,34 @@ async fn a_silent_connection_is_closed_after_its_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_lets_accepted_requests_be_answered() {
+    for accepted in [b"w1", b"a1"] {
+        let running = running(limits(1 << 20, None)).await;
+        send(&running.client, &[accepted]);
+        until(|| running.echo.seen() == 1).await;
+        running.stop.send_replace(true);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        running.echo.release(0);
+        assert_eq!(receive(&running.client), accepted);
+        assert!(is_closed(&running.client));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_what_the_client_lets_wait() {
     let running = running(limits(1 << 20, None)).await;
-    send(&running.client, &[b"w1"]);
+    send(&running.client, &[b"p1"]);
     until(|| running.echo.seen() == 1).await;
     running.stop.send_replace(true);
-    running.echo.release(0);
-    assert_eq!(receive(&running.client), b"w1");
     assert!(is_closed(&running.client));
+    ends(running.task).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_parked_request_holds_none_of_the_budget() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[&vec![b'p'; 1 << 19]]);
+    until(|| running.echo.seen() == 1).await;
+    until(|| running.budget.available_permits() == 1 << 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

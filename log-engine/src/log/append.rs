@@ -2,13 +2,17 @@
 //! carry it out. What happens when it has, is told in `commit.rs`.
 //!
 //! The lock covers arithmetic and stamping. A roll creates the new segment's files under it, which delays appends to
-//! this log only; nothing is flushed under it.
+//! this log only; nothing is flushed under it. A thread that must not wait for the disk asks with [`Log::try_append`],
+//! which hands back what would.
 
 use std::sync::{Arc, MutexGuard};
 
 use bytes::BytesMut;
 
-use crate::batch::{AppendOrigin, BatchSummary, DecompressionCap, ValidBatches, ValidationRules, validate};
+use crate::batch::{
+    AppendOrigin, BatchSummary, BatchView, DecompressError, DecompressionCap, RecordError, ValidBatches,
+    ValidationRules, Violation, validate,
+};
 use crate::commit::{CommitError, CommitRequest, CommitTarget, Durability, Ticket};
 use crate::config::{FlushPolicy, LogConfig};
 use crate::error::AppendError;
@@ -60,26 +64,103 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+/// How far an append that must not wait has come.
+#[derive(Debug)]
+pub enum Attempt {
+    /// It is under way.
+    Started(AppendTicket),
+    /// It would wait for the disk, or unfold a large batch: nothing has been done that anybody can see.
+    WouldWait(PostponedAppend),
+}
+
+/// An append for a thread that may wait.
+#[derive(Debug)]
+pub struct PostponedAppend {
+    log: Arc<Log>,
+    state: Postponed,
+}
+
+#[derive(Debug)]
+enum Postponed {
+    AsItCame(AppendRequest),
+    Validated(Prepared),
+}
+
+impl PostponedAppend {
+    /// Goes on with it, as [`Log::append`] does.
+    pub fn append(self) -> Result<AppendTicket, AppendError> {
+        match self.state {
+            Postponed::AsItCame(request) => self.log.append(request),
+            Postponed::Validated(prepared) => self.log.append_prepared(prepared),
+        }
+    }
+}
+
+/// Records that keep all rules, and all that placing them asks for.
+#[derive(Debug)]
+struct Prepared {
+    config: Arc<LogConfig>,
+    now: TimestampMs,
+    valid: ValidBatches,
+    records: BytesMut,
+    leader_epoch: LeaderEpoch,
+    origin: AppendOrigin,
+    durability: Durability,
+}
+
+/// Bytes that an append unfolds on a thread that serves many sockets: some milliseconds of it.
+const UNFOLDED_AT_ONCE_MAX: DecompressionCap = DecompressionCap::new(2 << 20);
+
 impl Log {
     /// Appends record batches. What breaks a rule is refused at once; whether the rest got stored, the ticket tells.
     pub fn append(self: &Arc<Self>, request: AppendRequest) -> Result<AppendTicket, AppendError> {
         let config = self.config();
         let now = self.home.clock.now();
-        let AppendRequest { mut records, leader_epoch, origin, durability } = request;
-        let mut valid = validate(&records, &rules(&config, origin), now).map_err(Arc::new)?;
-        match valid.take_rewritten() {
-            Some(rewritten) => records = BytesMut::from(&rewritten[..]),
-            None => records.truncate(valid.valid_bytes()),
-        }
-        // Here, because a checksum under the tail's lock would hold up others.
-        valid.stamp_time(&mut records);
-        let durability = durability.unwrap_or(match config.flush_policy() {
-            FlushPolicy::Os => Durability::Os,
-            FlushPolicy::Sync => Durability::Sync,
-        });
-        self.home.committer.wait_for_room();
+        let valid = validate(&request.records, &rules(&config, request.origin), now).map_err(Arc::new)?;
+        self.append_prepared(Prepared::new(request, config, valid, now))
+    }
 
-        let mut tail = self.tail_with_room(&config, &valid, records.len() as u64, origin, durability, now)?;
+    /// The same for a thread that must not wait for the disk: what would is handed back.
+    pub fn try_append(self: &Arc<Self>, request: AppendRequest) -> Result<Attempt, AppendError> {
+        let config = self.config();
+        if !self.home.committer.has_room() || is_rewritten(&request.records, &config) {
+            return Ok(Attempt::WouldWait(self.postpone(request)));
+        }
+        let now = self.home.clock.now();
+        let rules = ValidationRules { decompression: UNFOLDED_AT_ONCE_MAX, ..rules(&config, request.origin) };
+        let valid = match validate(&request.records, &rules, now) {
+            Err(violation) if is_over_cap(&violation) => {
+                return Ok(Attempt::WouldWait(self.postpone(request)));
+            }
+            valid => valid.map_err(Arc::new)?,
+        };
+        let prepared = Prepared::new(request, config, valid, now);
+        match self.tail_with_room_now(&prepared)? {
+            Some(tail) => self.place(tail, prepared).map(Attempt::Started),
+            None => {
+                let state = Postponed::Validated(prepared);
+                Ok(Attempt::WouldWait(PostponedAppend { log: Arc::clone(self), state }))
+            }
+        }
+    }
+
+    /// Nothing is tried: for what must come after an append that was postponed.
+    pub fn postpone(self: &Arc<Self>, request: AppendRequest) -> PostponedAppend {
+        PostponedAppend { log: Arc::clone(self), state: Postponed::AsItCame(request) }
+    }
+
+    fn append_prepared(self: &Arc<Self>, prepared: Prepared) -> Result<AppendTicket, AppendError> {
+        self.home.committer.wait_for_room();
+        let tail = self.tail_with_room(&prepared)?;
+        self.place(tail, prepared)
+    }
+
+    fn place(
+        self: &Arc<Self>,
+        mut tail: MutexGuard<'_, Tail>,
+        prepared: Prepared,
+    ) -> Result<AppendTicket, AppendError> {
+        let Prepared { config, mut valid, mut records, leader_epoch, origin, durability, .. } = prepared;
         if let Some(answer) = self.admit(&mut tail, &valid, origin)? {
             return Ok(answer);
         }
@@ -95,29 +176,48 @@ impl Log {
     // in a power loss. That is seen to without the lock, hence the loop.
     fn tail_with_room<'a>(
         self: &'a Arc<Self>,
-        config: &LogConfig,
-        valid: &ValidBatches,
-        size: u64,
-        origin: AppendOrigin,
-        durability: Durability,
-        now: TimestampMs,
+        prepared: &Prepared,
     ) -> Result<MutexGuard<'a, Tail>, AppendError> {
         loop {
             let mut tail = self.tail();
-            if tail.closed {
-                return Err(AppendError::Closed);
+            self.check_open(&tail)?;
+            if let Some(base_offset) = due_roll(&mut tail, prepared)? {
+                if !tail.pending.is_empty() {
+                    // Else the old segment would be sealed by whoever publishes the last append to it, which may be a
+                    // thread that must not wait for the disk.
+                    drop(self.wait_until_drained(tail));
+                    continue;
+                }
+                self.roll(&mut tail, base_offset, prepared.now)?;
             }
-            // What would be built on a failed append fails with it.
-            if let Some(first) = self.chain.failure() {
-                return Err(CommitError::AfterFailure { first: Arc::new(first) }.into());
-            }
-            self.roll_if_due(&mut tail, config, valid, size, origin, now)?;
-            if durability == Durability::Os || tail.active.ground_is_durable() {
+            if prepared.durability == Durability::Os || tail.active.ground_is_durable() {
                 return Ok(tail);
             }
             let segment = Arc::clone(&tail.active);
             drop(tail);
             self.make_ground_durable(&segment)?;
+        }
+    }
+
+    // The same if nothing has to be waited for.
+    fn tail_with_room_now(&self, prepared: &Prepared) -> Result<Option<MutexGuard<'_, Tail>>, AppendError> {
+        let Some(mut tail) = self.tail_soon() else { return Ok(None) };
+        self.check_open(&tail)?;
+        if tail.first_timestamp == FirstTimestamp::Unread || due_roll(&mut tail, prepared)?.is_some() {
+            return Ok(None);
+        }
+        let on_ground = prepared.durability == Durability::Os || tail.active.ground_is_durable();
+        Ok(on_ground.then_some(tail))
+    }
+
+    fn check_open(&self, tail: &Tail) -> Result<(), AppendError> {
+        if tail.closed {
+            return Err(AppendError::Closed);
+        }
+        // What would be built on a failed append fails with it.
+        match self.chain.failure() {
+            Some(first) => Err(CommitError::AfterFailure { first: Arc::new(first) }.into()),
+            None => Ok(()),
         }
     }
 
@@ -160,42 +260,6 @@ impl Log {
             }
         }
         AppendTicket::ready(Ok(answer))
-    }
-
-    fn roll_if_due(
-        self: &Arc<Self>,
-        tail: &mut Tail,
-        config: &LogConfig,
-        valid: &ValidBatches,
-        append_bytes: u64,
-        origin: AppendOrigin,
-        now: TimestampMs,
-    ) -> Result<(), AppendError> {
-        let first_offset = first_offset(tail, valid, origin)?;
-        let batches = valid.batches();
-        let due = decide(&RollQuestion {
-            base_offset: tail.active.base_offset,
-            size_bytes: tail.position,
-            created: tail.created,
-            first_timestamp: first_timestamp(tail),
-            index_full: tail.pace.is_full(config),
-            append_bytes,
-            append_last_offset: last_offset(valid, first_offset, origin),
-            append_max_timestamp: batches
-                .iter()
-                .map(|batch| batch.max_timestamp)
-                .max()
-                .unwrap_or(TimestampMs::NONE),
-            now,
-            segment_bytes: u64::from(config.segment_bytes),
-            segment_ms: config.segment_ms
-                - jitter_ms(tail.jitter, config.segment_jitter_ms, config.segment_ms),
-        });
-        // A segment without records at this very offset is as good as a new one.
-        if due.is_none() || tail.active.base_offset == first_offset {
-            return Ok(());
-        }
-        self.roll(tail, first_offset, now)
     }
 
     /// Makes a new segment active. The old one is sealed once everything on its way to it has arrived.
@@ -270,6 +334,64 @@ impl Log {
         self.home.committer.enqueue(request);
         ticket
     }
+}
+
+impl Prepared {
+    fn new(
+        request: AppendRequest,
+        config: Arc<LogConfig>,
+        mut valid: ValidBatches,
+        now: TimestampMs,
+    ) -> Self {
+        let AppendRequest { mut records, leader_epoch, origin, durability } = request;
+        match valid.take_rewritten() {
+            Some(rewritten) => records = BytesMut::from(&rewritten[..]),
+            None => records.truncate(valid.valid_bytes()),
+        }
+        // Here, because a checksum under the tail's lock would hold up others.
+        valid.stamp_time(&mut records);
+        let durability = durability.unwrap_or(match config.flush_policy() {
+            FlushPolicy::Os => Durability::Os,
+            FlushPolicy::Sync => Durability::Sync,
+        });
+        Self { config, now, valid, records, leader_epoch, origin, durability }
+    }
+}
+
+// Where the next segment begins, if the append needs one.
+fn due_roll(tail: &mut Tail, prepared: &Prepared) -> Result<Option<Offset>, AppendError> {
+    let Prepared { config, now, valid, records, origin, .. } = prepared;
+    let first_offset = first_offset(tail, valid, *origin)?;
+    let due = decide(&RollQuestion {
+        base_offset: tail.active.base_offset,
+        size_bytes: tail.position,
+        created: tail.created,
+        first_timestamp: first_timestamp(tail),
+        index_full: tail.pace.is_full(config),
+        append_bytes: records.len() as u64,
+        append_last_offset: last_offset(valid, first_offset, *origin),
+        append_max_timestamp: valid
+            .batches()
+            .iter()
+            .map(|batch| batch.max_timestamp)
+            .max()
+            .unwrap_or(TimestampMs::NONE),
+        now: *now,
+        segment_bytes: u64::from(config.segment_bytes),
+        segment_ms: config.segment_ms - jitter_ms(tail.jitter, config.segment_jitter_ms, config.segment_ms),
+    });
+    // A segment without records at this very offset is as good as a new one.
+    Ok((due.is_some() && tail.active.base_offset != first_offset).then_some(first_offset))
+}
+
+// Whether validating builds the batch anew, which takes as long as compressing it.
+fn is_rewritten(records: &[u8], config: &LogConfig) -> bool {
+    let Some(target) = config.target_compression() else { return false };
+    BatchView::read(records).is_ok_and(|batch| batch.compression() != Ok(target.codec()))
+}
+
+fn is_over_cap(violation: &Violation) -> bool {
+    matches!(violation, Violation::Records(RecordError::Decompress(DecompressError::OverCap { .. })))
 }
 
 pub(super) fn batch_at(batch: &BatchSummary, records_at: u64) -> BatchAt {

@@ -132,7 +132,7 @@ impl Log {
             if complete {
                 break;
             }
-            segment.aborted()?.for_each(ReadMode::Blocking, |transaction| {
+            segment.aborted(ReadMode::Blocking)?.for_each(ReadMode::Blocking, |transaction| {
                 if transaction.last_offset >= from && transaction.first_offset < upper {
                     aborted.push(transaction);
                 }

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    TryLockError,
 };
 
 use crate::commit::Chain;
@@ -43,7 +44,7 @@ use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, SegmentInfo};
 use crate::types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
 
-pub use append::{AppendRequest, AppendTicket, Appended};
+pub use append::{AppendRequest, AppendTicket, Appended, Attempt, PostponedAppend};
 pub use lookup::{FoundOffset, TimestampQuery};
 pub use offsets::LogOffsets;
 pub use read::{Fetched, FetchedData, Isolation, ReadRequest};
@@ -51,6 +52,9 @@ pub use recover::LogOpening;
 
 use offsets::SharedOffsets;
 use tail::Tail;
+
+/// How often an append that must not wait looks whether the tail is free: for as long as a few appends take.
+const TAIL_ATTEMPTS: u32 = 1000;
 
 /// The log of one partition.
 pub struct Log {
@@ -211,6 +215,18 @@ impl Log {
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tail, unless somebody keeps it for longer than arithmetic takes: then it may be the disk.
+    fn tail_soon(&self) -> Option<MutexGuard<'_, Tail>> {
+        for _ in 0..TAIL_ATTEMPTS {
+            match self.tail.try_lock() {
+                Ok(tail) => return Some(tail),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => std::hint::spin_loop(),
+            }
+        }
+        None
     }
 
     fn segments(&self) -> RwLockReadGuard<'_, SegmentSet> {

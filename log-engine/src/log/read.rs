@@ -141,7 +141,7 @@ impl Log {
             Isolation::LastStable => self.aborted_in(&segment, &first, len, request, end)?,
             Isolation::LogEnd | Isolation::HighWatermark => Vec::new(),
         };
-        let slice = FileSlice::new(segment.file()?, first.position, len);
+        let slice = FileSlice::new(segment.file_for(request.mode)?, first.position, len);
         let (size, segment_end) = segment.published();
         let stops_at_segment = segment_end < end && first.position + len as u64 >= size;
         Ok(Fetched { data: FetchedData::File(slice), offsets, aborted, stops_at_segment })
@@ -185,7 +185,7 @@ impl Log {
         let mut current = Some(Arc::clone(segment));
         let mut complete = false;
         while let Some(segment) = current.filter(|_| !complete) {
-            segment.aborted()?.for_each(request.mode, |transaction| {
+            segment.aborted(request.mode)?.for_each(request.mode, |transaction| {
                 if transaction.last_offset >= request.from && transaction.first_offset < upper {
                     aborted.push(transaction);
                 }

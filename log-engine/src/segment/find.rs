@@ -36,7 +36,7 @@ impl Segment {
         size: u64,
         mode: ReadMode,
     ) -> Result<Option<BatchAt>, ReadError> {
-        let file = self.file()?;
+        let file = self.file_for(mode)?;
         if self.suspicions.offset_index_is_wrong.load(Ordering::Relaxed) {
             return self.search_whole(&*file, offset, size, mode);
         }
@@ -68,7 +68,7 @@ impl Segment {
         size: u64,
         mode: ReadMode,
     ) -> Result<Option<BatchAt>, ReadError> {
-        self.until_cut(header_at(&*self.file()?, batch.end(), size, mode))
+        self.until_cut(header_at(&*self.file_for(mode)?, batch.end(), size, mode))
     }
 
     fn search_whole(
@@ -102,7 +102,7 @@ impl Segment {
     fn offset_hint(&self, offset: Offset, mode: ReadMode) -> io::Result<Option<OffsetEntry>> {
         let base = self.base_offset;
         let reached = |entry: OffsetEntry| entry.absolute(base) <= offset;
-        let floor = self.state().offset_index.floor(&self.disk, reached)?;
+        let floor = self.state().offset_index.floor(&self.disk, reached, mode)?;
         match floor {
             Floor::Found(entry) => Ok(entry),
             Floor::InFile(view) => view.floor(reached, mode),
@@ -113,10 +113,10 @@ impl Segment {
     /// only the segment's end does.
     pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> Result<Option<Offset>, ReadError> {
         let below = |entry: OffsetEntry| entry.position.get() < position;
-        let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below)?;
+        let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below, mode)?;
         let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
         let Some(entry) = in_file.or(in_memory) else { return Ok(None) };
-        match hinted(&*self.file()?, entry, self.base_offset, self.published().0, mode) {
+        match hinted(&*self.file_for(mode)?, entry, self.base_offset, self.published().0, mode) {
             Ok(Some(_)) => Ok(Some(entry.absolute(self.base_offset))),
             Ok(None) | Err(ReadError::Corrupt(_)) => {
                 self.suspect_offset_index();
@@ -154,7 +154,7 @@ impl Segment {
 
     fn time_hint(&self, timestamp: TimestampMs, mode: ReadMode) -> io::Result<Option<TimeEntry>> {
         let reached = |entry: TimeEntry| entry.timestamp <= timestamp;
-        let floor = self.state().time_index.floor(&self.disk, reached)?;
+        let floor = self.state().time_index.floor(&self.disk, reached, mode)?;
         match floor {
             Floor::Found(entry) => Ok(entry),
             Floor::InFile(view) => view.floor(reached, mode),

@@ -61,7 +61,7 @@ impl<E: Entry> IndexFile<E> {
         }
         index.in_file = length / E::LEN as u64;
         if let Some(last) = index.in_file.checked_sub(1) {
-            let view = index.view(disk)?;
+            let view = index.view(disk, ReadMode::Blocking)?;
             index.last = Some(view.entry(last, ReadMode::Blocking)?);
         }
         Ok(index)
@@ -126,7 +126,7 @@ impl<E: Entry> IndexFile<E> {
     /// Drops the entries from the first that `keep` refuses.
     pub(crate) fn truncate(&mut self, disk: &Arc<dyn Disk>, keep: impl Fn(E) -> bool) -> io::Result<()> {
         self.write_tail(disk)?;
-        let view = self.view(disk)?;
+        let view = self.view(disk, ReadMode::Blocking)?;
         let kept = view.partition_point(keep, ReadMode::Blocking)?;
         if kept < self.in_file {
             self.in_file = kept;
@@ -187,7 +187,7 @@ impl<E: Entry> IndexFile<E> {
         (self.file, self.in_file, self.last) = (None, length / E::LEN as u64, None);
         self.tail.clear();
         if let Some(last) = self.in_file.checked_sub(1) {
-            self.last = Some(self.view(disk)?.entry(last, ReadMode::Blocking)?);
+            self.last = Some(self.view(disk, ReadMode::Blocking)?.entry(last, ReadMode::Blocking)?);
         }
         Ok(())
     }
@@ -197,11 +197,12 @@ impl<E: Entry> IndexFile<E> {
         &mut self,
         disk: &Arc<dyn Disk>,
         reached: impl Fn(E) -> bool,
+        mode: ReadMode,
     ) -> io::Result<Floor<E>> {
         match self.tail.partition_point(|entry| reached(*entry)).checked_sub(1) {
             Some(index) => Ok(Floor::Found(Some(self.tail[index]))),
             None if self.in_file == 0 => Ok(Floor::Found(None)),
-            None => Ok(Floor::InFile(self.view(disk)?)),
+            None => Ok(Floor::InFile(self.view(disk, mode)?)),
         }
     }
 
@@ -210,13 +211,17 @@ impl<E: Entry> IndexFile<E> {
         &mut self,
         disk: &Arc<dyn Disk>,
         below: impl Fn(E) -> bool,
+        mode: ReadMode,
     ) -> io::Result<(Option<E>, Option<IndexView>)> {
         let in_memory = self.tail.get(self.tail.partition_point(|entry| below(*entry))).copied();
-        let view = if self.in_file == 0 { None } else { Some(self.view(disk)?) };
+        let view = if self.in_file == 0 { None } else { Some(self.view(disk, mode)?) };
         Ok((in_memory, view))
     }
 
-    fn view(&mut self, disk: &Arc<dyn Disk>) -> io::Result<IndexView> {
+    fn view(&mut self, disk: &Arc<dyn Disk>, mode: ReadMode) -> io::Result<IndexView> {
+        if self.file.is_none() && mode == ReadMode::CachedOnly {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         Ok(IndexView { file: self.handle(disk)?, entries: self.in_file, entry_len: E::LEN as u64 })
     }
 

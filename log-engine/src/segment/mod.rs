@@ -188,6 +188,15 @@ impl Segment {
         Ok(Arc::clone(self.log_file.get_or_init(|| file)))
     }
 
+    /// The same for a reader, who may not be allowed to wait for the opening.
+    pub(crate) fn file_for(&self, mode: ReadMode) -> io::Result<FileHandle> {
+        match (self.log_file.get(), mode) {
+            (Some(file), _) => Ok(Arc::clone(file)),
+            (None, ReadMode::Blocking) => self.file(),
+            (None, ReadMode::CachedOnly) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     pub(crate) fn info(&self) -> SegmentInfo {
         let state = self.state();
         SegmentInfo {
@@ -267,8 +276,8 @@ impl Segment {
         (state.pace.max_timestamp, state.pace.offset_of_max)
     }
 
-    pub(crate) fn aborted(&self) -> io::Result<TxnIndexView> {
-        self.state().txn_index.view(&self.disk)
+    pub(crate) fn aborted(&self, mode: ReadMode) -> io::Result<TxnIndexView> {
+        self.state().txn_index.view(&self.disk, mode)
     }
 
     /// Cuts the published end back to `position`, where `end` is the offset of the next record. The file shrinks.
@@ -295,7 +304,7 @@ impl Segment {
         if state.time_index.len() > 0 {
             state.time_index.handle(&self.disk)?;
         }
-        state.txn_index.view(&self.disk).map(drop)
+        state.txn_index.view(&self.disk, ReadMode::Blocking).map(drop)
     }
 
     /// The log's directory has another name now.

@@ -134,7 +134,7 @@ impl TxnIndex {
             return self.trim(disk).map(drop);
         }
         let mut kept = 0;
-        self.view(disk)?.for_each(ReadMode::Blocking, |entry| {
+        self.view(disk, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
             let keep = entry.last_offset < end;
             kept += u64::from(keep);
             keep
@@ -143,9 +143,12 @@ impl TxnIndex {
         self.trim(disk).map(drop)
     }
 
-    pub(crate) fn view(&mut self, disk: &Arc<dyn Disk>) -> io::Result<TxnIndexView> {
+    pub(crate) fn view(&mut self, disk: &Arc<dyn Disk>, mode: ReadMode) -> io::Result<TxnIndexView> {
         if self.entries == 0 {
             return Ok(TxnIndexView { file: None, entries: 0 });
+        }
+        if self.file.is_none() && mode == ReadMode::CachedOnly {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(TxnIndexView { file: Some(self.handle(disk)?), entries: self.entries })
     }

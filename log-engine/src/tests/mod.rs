@@ -9,6 +9,7 @@ mod damage;
 mod ends;
 mod hints;
 mod retention;
+mod waiting;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,170 @@
+//! A disk that stands still: whoever waits for it waits, everybody else is served, also by a single thread.
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use klamm_tests::client::{BY_NAME, Client, batch, produce_request};
+use klamm_tests::hooked_disk::{HookedDisk, Hooks};
+use log_engine::batch::Compression;
+use log_engine::io::{FileHandle, OpenMode, ShortWrite};
+use wire::ErrorCode;
+use wire::messages::{ApiVersionsRequest, MetadataRequest};
+
+use crate::in_process::{Klamm, NOW, create, fetch, produce};
+
+/// What a frozen disk does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frozen {
+    Nothing,
+    Opening,
+    Syncing,
+    Writing,
+}
+
+/// Freezes for the files of topic `slow`.
+#[derive(Debug)]
+struct Frost {
+    frozen: Mutex<Frozen>,
+    thawed: Condvar,
+    waiting: AtomicUsize,
+}
+
+impl Frost {
+    fn new() -> Arc<Self> {
+        let frozen = Mutex::new(Frozen::Nothing);
+        Arc::new(Self { frozen, thawed: Condvar::new(), waiting: AtomicUsize::new(0) })
+    }
+
+    fn set(&self, frozen: Frozen) {
+        *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = frozen;
+        self.thawed.notify_all();
+    }
+
+    fn pass(&self, what: Frozen, path: &Path) {
+        if !path.to_string_lossy().contains("/slow-0") {
+            return;
+        }
+        let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        while *frozen == what {
+            frozen = self.thawed.wait(frozen).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn wait_until_it_holds_somebody(&self) {
+        for _ in 0..4000 {
+            if self.waiting.load(Ordering::SeqCst) > 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("nobody waits for the disk");
+    }
+}
+
+impl Hooks for Frost {
+    fn opened(&self, file: &FileHandle, mode: OpenMode) -> io::Result<()> {
+        if mode == OpenMode::OpenOrCreate {
+            self.pass(Frozen::Opening, file.path());
+        }
+        Ok(())
+    }
+
+    fn write(&self, file: &FileHandle, parts: &[IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
+        self.pass(Frozen::Writing, file.path());
+        file.write_vectored_all_at(parts, position)
+    }
+
+    fn syncing(&self, path: &Path) -> io::Result<()> {
+        self.pass(Frozen::Syncing, path);
+        Ok(())
+    }
+}
+
+/// Lets the disk go, also when a test fails: a broker cannot stop on a frozen one.
+struct Thaw(Arc<Frost>);
+
+impl Drop for Thaw {
+    fn drop(&mut self) {
+        self.0.set(Frozen::Nothing);
+    }
+}
+
+fn is_served(klamm: &Klamm) {
+    let mut client = klamm.client();
+    let error_code = client.call(&ApiVersionsRequest::default(), 0, |response| response.error_code);
+    assert_eq!(error_code.expect("an answer"), 0);
+    client.call(&MetadataRequest::default(), 9, |_| ()).expect("an answer");
+}
+
+/// Sends records to `slow` and does not wait.
+fn send(client: &mut Client, bytes: usize) {
+    let records = batch(Compression::None, NOW, &[&vec![b'v'; bytes]]);
+    client.send(&produce_request("slow", 0, -1, &records), BY_NAME).expect("sent");
+}
+
+fn one_thread_serves_on(frozen: Frozen, configs: &[(&str, &str)], before: &[usize]) {
+    let frost = Frost::new();
+    let klamm = Klamm::start_with(1, &[], Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
+    let _thaw = Thaw(Arc::clone(&frost));
+    let mut client = klamm.with_topic("quick", 1);
+    create(&mut client, "slow", 1, configs);
+    for bytes in before {
+        produce(&mut client, "slow", &[&vec![b'v'; *bytes]]);
+    }
+    frost.set(frozen);
+    let mut waiting = klamm.client();
+    send(&mut waiting, 100_000);
+    // In order behind the first, and answered in this order.
+    send(&mut waiting, 10);
+    frost.wait_until_it_holds_somebody();
+    is_served(&klamm);
+    produce(&mut client, "quick", &[b"stored"]);
+    assert_eq!(fetch(&mut client, "slow", 0).0, ErrorCode::None);
+    // Another that needs the same.
+    let mut other = klamm.client();
+    send(&mut other, 10);
+    is_served(&klamm);
+    frost.set(Frozen::Nothing);
+    for client in [&mut waiting, &mut other] {
+        client.receive_frame().expect("an answer");
+    }
+    waiting.receive_frame().expect("a second answer");
+    let stored = before.len() as i64 + 3;
+    assert_eq!(produce(&mut client, "slow", &[b"last"]), stored);
+}
+
+#[test]
+fn a_segment_that_takes_long_to_create_keeps_no_thread_from_others() {
+    one_thread_serves_on(Frozen::Opening, &[("segment.bytes", "1048576")], &[500_000, 500_000]);
+}
+
+#[test]
+fn a_flush_before_the_first_durable_append_keeps_no_thread_from_others() {
+    one_thread_serves_on(Frozen::Syncing, &[("flush.messages", "1")], &[]);
+}
+
+#[test]
+fn a_write_that_stands_still_keeps_one_thread_and_the_other_serves_on() {
+    let frost = Frost::new();
+    let klamm = Klamm::start_with(2, &[], Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
+    let _thaw = Thaw(Arc::clone(&frost));
+    let mut client = klamm.with_topic("quick", 1);
+    create(&mut client, "slow", 1, &[]);
+    frost.set(Frozen::Writing);
+    let mut waiting = klamm.client();
+    send(&mut waiting, 10);
+    frost.wait_until_it_holds_somebody();
+    is_served(&klamm);
+    // Waits behind it, and keeps nobody.
+    let records = batch(Compression::None, NOW, &[b"value"]);
+    client.send(&produce_request("quick", 0, -1, &records), BY_NAME).expect("sent");
+    is_served(&klamm);
+    frost.set(Frozen::Nothing);
+    waiting.receive_frame().expect("an answer");
+    client.receive_frame().expect("an answer");
+}
