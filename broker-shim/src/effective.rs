@@ -75,6 +75,13 @@ impl<'a> Layers<'a> {
         .collect()
     }
 
+    /// The value of a broker key that is a number.
+    pub(crate) fn broker_number(&self, key: &str) -> i64 {
+        let counts = keys::find(key).and_then(|row| self.broker_chain(row).into_iter().next());
+        // Only what was configured by another version is not a number that was checked.
+        counts.and_then(|given| given.value.trim().parse().ok()).unwrap_or_else(|| self.config.number(key))
+    }
+
     /// The same for a topic key: the topic itself, then the broker keys behind it. The first value is in the topic key's
     /// unit, the others as they were given.
     pub(crate) fn topic_chain(&self, key: &TopicKey, own: Option<&str>) -> Vec<Given> {
@@ -146,7 +153,7 @@ pub(crate) fn pairs(values: &ConfigValues) -> BTreeMap<&str, &str> {
 
 /// Minutes and hours become milliseconds; below zero is "for ever" in every unit.
 fn in_topic_units(value: &str, factor: i64) -> String {
-    match value.parse::<i64>() {
+    match value.trim().parse::<i64>() {
         Ok(number) if factor != 1 && number >= 0 => number.saturating_mul(factor).to_string(),
         _ => value.to_owned(),
     }

@@ -261,6 +261,9 @@ impl Replicas {
     /// A topic's logs follow its configuration; all logs follow the broker's.
     fn reconfigure(&self, image: &Image, resource: &ConfigResource) {
         let layers = Layers::of(&self.config, image);
+        if resource.kind == ResourceKind::BROKER {
+            self.engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
+        }
         for topic in image.topics() {
             if resource.kind == ResourceKind::TOPIC && *topic.name != *resource.name {
                 continue;

@@ -149,6 +149,8 @@ fn open(
     let image = metadata.image();
     replicas.report_unreachable(&image);
     replicas.report_strays(&image);
+    let layers = Layers::of(&config, &image);
+    engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
     engine.start_retention();
     let fresh = formatted.fresh;
     let cluster_id = formatted.cluster_id;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) struct Home {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) committer: Committer,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) producer_expiration_ms: i64,
+    producer_expiration_ms: AtomicI64,
     errands: Mutex<Errands>,
     errand_came: Condvar,
     // What was renamed away, and when it is to be removed.
@@ -65,7 +65,7 @@ impl Home {
             disk,
             committer,
             clock,
-            producer_expiration_ms,
+            producer_expiration_ms: AtomicI64::new(producer_expiration_ms),
             errands: Mutex::new(Errands::default()),
             errand_came: Condvar::new(),
             deleted: Mutex::new(Vec::new()),
@@ -80,6 +80,15 @@ impl Home {
 
     pub(crate) fn dir_state(&self) -> &Arc<DirState> {
         self.committer.dir_state()
+    }
+
+    /// How long a silent producer is remembered.
+    pub(crate) fn producer_expiration_ms(&self) -> i64 {
+        self.producer_expiration_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_producer_expiration_ms(&self, ms: i64) {
+        self.producer_expiration_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Asks the background to flush a log that has just left a segment, as Kafka schedules a flush on each roll.

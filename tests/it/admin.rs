@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use klamm_tests::client::Client;
+use klamm_tests::client::{Client, batch};
+use log_engine::batch::Compression;
 use wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use wire::messages::describe_configs_request::DescribeConfigsResource;
 use wire::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -12,7 +13,7 @@ use wire::messages::{
 };
 use wire::{ApiKey, ErrorCode};
 
-use crate::in_process::{Klamm, code, create};
+use crate::in_process::{Klamm, NOW, code, create};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -114,6 +115,71 @@ fn a_brokers_configuration_can_be_changed_where_kafka_allows_it() {
     assert_eq!(topic["retention.ms"], ("9".to_owned(), 2));
     assert_eq!(topic["segment.bytes"], ("3000000".to_owned(), 3));
     assert_eq!(describe(&mut client, BROKER, "7"), Err(ErrorCode::InvalidRequest));
+}
+
+#[test]
+fn a_brokers_keys_take_effect_while_it_runs_and_after_it_came_back() {
+    let mut klamm = Klamm::start(&["log.retention.check.interval.ms=1", "log.retention.ms=-1"]);
+    let mut client = klamm.with_topic("t", 1);
+    let set = |client: &mut Client, key: &str, value: Option<&str>| {
+        assert_eq!(alter(client, BROKER, "", key, value), ErrorCode::None, "{key}");
+    };
+    let store = |client: &mut Client, bytes: usize| {
+        let records = batch(Compression::None, NOW, &[&vec![b'x'; bytes]]);
+        let answer = client.produce("t", 0, 1, &records, |answer| {
+            (code(answer.error_code), answer.log_append_time_ms != -1)
+        });
+        answer.expect("an answer")
+    };
+    let segments = |klamm: &Klamm| {
+        let files = std::fs::read_dir(klamm.directory().join("data/t-0")).expect("the log's directory");
+        files
+            .filter(|file| {
+                file.as_ref().expect("listed").path().extension().is_some_and(|kind| kind == "log")
+            })
+            .count()
+    };
+    assert_eq!(store(&mut client, 600_000), (ErrorCode::None, false));
+    set(&mut client, "message.max.bytes", Some("1000"));
+    until("the limit", || store(&mut client, 600_000).0 == ErrorCode::MessageTooLarge);
+    set(&mut client, "message.max.bytes", None);
+    set(&mut client, "log.message.timestamp.type", Some("LogAppendTime"));
+    until("the broker's time", || store(&mut client, 1).1);
+    set(&mut client, "log.message.timestamp.type", None);
+    until("the client's time", || !store(&mut client, 1).1);
+    // The broker's time was years behind that of the first record: that alone begins a segment.
+    let before = segments(&klamm);
+    for _ in 0..4 {
+        store(&mut client, 600_000);
+    }
+    assert_eq!(segments(&klamm), before, "a segment of a gigabyte has room");
+    set(&mut client, "log.segment.bytes", Some("1048576"));
+    until("another segment", || {
+        store(&mut client, 600_000).0 == ErrorCode::None && segments(&klamm) > before
+    });
+    drop(client);
+    klamm.restart();
+    let mut client = klamm.client();
+    let before = segments(&klamm);
+    until("another segment", || {
+        store(&mut client, 600_000).0 == ErrorCode::None && segments(&klamm) > before
+    });
+    // All records are of years ago, but for those of the broker's time.
+    set(&mut client, "log.retention.ms", Some("1"));
+    until("an empty log", || {
+        crate::list_offsets::list(&mut client, -2, 7) == crate::list_offsets::list(&mut client, -1, 7)
+    });
+}
+
+/// Asks until the answer is yes.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what} does not come");
 }
 
 #[test]

@@ -15,7 +15,8 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 
-fn list(client: &mut Client, timestamp: i64, version: i16) -> (ErrorCode, i64, i64) {
+/// Error, offset and timestamp.
+pub(crate) fn list(client: &mut Client, timestamp: i64, version: i16) -> (ErrorCode, i64, i64) {
     let partition = ListOffsetsPartition { timestamp, ..Default::default() };
     let topic = ListOffsetsTopic { name: "t".into(), partitions: vec![partition], ..Default::default() };
     let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };

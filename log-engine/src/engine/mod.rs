@@ -130,6 +130,11 @@ impl Engine {
         self.broker_epoch.store(epoch, Ordering::Release);
     }
 
+    /// Another value of `producer.id.expiration.ms`, from now on.
+    pub fn set_producer_expiration_ms(&self, ms: i64) {
+        self.directories.iter().for_each(|directory| directory.home.set_producer_expiration_ms(ms));
+    }
+
     /// Begins deleting what the logs' configurations say is too old or too much. Not begun by opening, because until
     /// every log was given its own configuration the defaults would decide.
     pub fn start_retention(&self) {

@@ -210,7 +210,7 @@ impl Log {
 
     /// Forgets the producers that have been silent for too long.
     pub(crate) fn expire_producers(&self, now: TimestampMs) {
-        self.tail().producers.expire(now, self.home.producer_expiration_ms);
+        self.tail().producers.expire(now, self.home.producer_expiration_ms());
     }
 
     fn tail(&self) -> MutexGuard<'_, Tail> {

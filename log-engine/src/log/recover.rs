@@ -241,9 +241,10 @@ impl<'a> Recovery<'a> {
     }
 
     fn load_producers(&self, until: Offset) -> io::Result<ProducerStates> {
-        let Home { disk, clock, producer_expiration_ms, .. } = &*self.seed.home;
+        let home = &self.seed.home;
+        let Home { disk, clock, .. } = &**home;
         let first = self.segments.first().map_or(until, |segment| segment.base_offset);
-        load_newest(disk, &self.seed.path.get(), first, until, clock.now(), *producer_expiration_ms)
+        load_newest(disk, &self.seed.path.get(), first, until, clock.now(), home.producer_expiration_ms())
     }
 
     // Behind a cut nothing continues the log.

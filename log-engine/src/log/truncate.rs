@@ -109,12 +109,13 @@ impl Log {
 
     // After a cut: what was built on the records that went is forgotten, the rest is read again.
     fn producers_at(&self, end: Offset) -> Result<ProducerStates, TruncateError> {
-        let Home { disk, clock, producer_expiration_ms, .. } = &*self.home;
+        let Home { disk, clock, .. } = &*self.home;
         let dir = self.path.get();
         remove_snapshots(disk, &dir, |offset| offset > end)?;
         let segments: Vec<Arc<Segment>> = self.segments().iter().cloned().collect();
         let first = self.segments().first().base_offset;
-        let mut states = load_newest(disk, &dir, first, end, clock.now(), *producer_expiration_ms)?;
+        let mut states =
+            load_newest(disk, &dir, first, end, clock.now(), self.home.producer_expiration_ms())?;
         replay(&mut states, &segments, end)?;
         Ok(states)
     }
