@@ -175,7 +175,8 @@ impl Log {
         self.tail().epochs.end_offset_of(epoch, self.offsets.log_end())
     }
 
-    /// The log has a leader of this epoch from its end on. Durable when this returns.
+    /// The log has a leader of this epoch from its end on. Durable when this returns. Without effect on the disk where
+    /// the log was deleted.
     pub fn begin_epoch(&self, epoch: LeaderEpoch) -> io::Result<()> {
         let mut tail = self.wait_until_drained(self.tail());
         let start = tail.next_offset;
@@ -183,7 +184,9 @@ impl Log {
             self.epochs_dirty.store(true, Ordering::Release);
         }
         drop(tail);
-        self.write_epochs()
+        // Under the old name there is nothing now, or another log.
+        let in_place = self.flushed();
+        if in_place.gone { Ok(()) } else { self.write_epochs() }
     }
 
     pub(crate) fn home(&self) -> &Arc<Home> {

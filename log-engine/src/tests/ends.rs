@@ -304,3 +304,13 @@ fn a_log_with_a_lost_or_torn_topic_id_is_opened_and_keeps_the_id_it_is_given() {
         assert_eq!(fixture.open().log(&orders()).unwrap().topic_id(), Some(id));
     }
 }
+
+#[test]
+fn a_new_epoch_for_a_log_that_was_deleted_is_no_error_and_touches_nothing() {
+    let fixture = Fixture::new();
+    let engine = fixture.open();
+    let log = create(&engine, LogConfig::default());
+    assert!(engine.delete_log(&orders()).unwrap());
+    log.begin_epoch(LeaderEpoch::new(7)).unwrap();
+    assert!(!fixture.log_dir().exists());
+}
