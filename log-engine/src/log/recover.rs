@@ -13,7 +13,7 @@ use crate::commit::Chain;
 use crate::config::LogConfig;
 use crate::epoch::EpochCache;
 use crate::error::{Corruption, ReadError, Rule};
-use crate::home::Home;
+use crate::home::{Doomed, Home};
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
@@ -264,17 +264,28 @@ impl<'a> Recovery<'a> {
         Ok(Segment::create(&self.seed.home.disk, &self.seed.path, base, now)?)
     }
 
-    // A log start behind the end can only be a checkpoint that outlived the records (KAFKA-8413 and the like).
+    // A log start behind the end can only be a checkpoint that outlived the records (KAFKA-8413 and the like). As in
+    // Kafka, they are said to go, and do so only after `file.delete.delay.ms`.
     fn start_over_if_behind_log_start(&mut self) -> Result<(), ReadError> {
         let end = self.segments.last().map(|segment| segment.published().1);
         if end.is_some_and(|end| end >= self.seed.log_start) {
             return Ok(());
         }
+        let now = self.seed.home.clock.now();
+        if let Some(end) = end {
+            tracing::warn!(
+                "{}: setting all segments aside, because the log ends at {end}, before its start at {}; were files \
+                 of it removed?",
+                self.seed.partition,
+                self.seed.log_start
+            );
+        }
+        let due = now.get().saturating_add(self.seed.config.file_delete_delay_ms);
         for segment in self.segments.drain(..) {
             segment.mark_deleted()?;
-            segment.remove()?;
+            let files = segment.deleted_files();
+            files.into_iter().for_each(|file| self.seed.home.note_deleted(due, Doomed::File(file)));
         }
-        let now = self.seed.home.clock.now();
         let segment = Segment::create(&self.seed.home.disk, &self.seed.path, self.seed.log_start, now)?;
         self.segments.push(segment);
         self.epochs_dirty |= !self.epochs.entries().is_empty();

@@ -162,3 +162,20 @@ fn leftovers_of_deletions_and_cleanings_are_swept_and_foreign_files_stay() {
         assert!(names.iter().any(|name| name == kept), "{kept} in {names:?}");
     }
 }
+
+#[test]
+fn records_before_a_log_start_that_outlived_them_are_set_aside_and_go_after_the_delay() {
+    let (fixture, bytes, _) = killed();
+    fs::write(fixture.dir.join("log-start-offset-checkpoint"), "0\n1\norders 0 1000\n").unwrap();
+    let engine = fixture.open();
+    let log = engine.log(&orders()).unwrap();
+    assert_eq!((log.offsets().log_start.get(), log.offsets().log_end.get()), (1000, 1000));
+    assert_eq!(fs::read(fixture.log_dir().join(format!("{LOG}.deleted"))).unwrap(), bytes);
+    assert_eq!(append(&log, &[b"next"]).first_offset.get(), 1000);
+    fixture.clock.advance_ms(60_001);
+    let gone = || !fixture.log_dir().join(format!("{LOG}.deleted")).exists();
+    assert!((0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        gone()
+    }));
+}
