@@ -13,7 +13,7 @@ use crate::{
     config::{Config, Endpoint, keys},
     effective::Layers,
     metadata::{
-        self, Image, MetadataHandle, MetadataListener, MetadataOptions, SnapshotPolicy,
+        self, Image, MetadataHandle, MetadataListener, MetadataOptions, SegmentPolicy, SnapshotPolicy,
         format::{Format, FormatError, Formatted, format},
         ops::TopicDefaults,
         record,
@@ -176,11 +176,16 @@ fn directories(config: &Config) -> Vec<PathBuf> {
     directories
 }
 
-/// Where the controller would listen: as Kafka's shipped configuration has it.
+/// Where the controller would listen if the configuration does not say: as Kafka's shipped one has it.
 const CONTROLLER: (&str, &str, u16) = ("CONTROLLER", "localhost", 9093);
 
+/// What the quorum is told of where the controller listens. A Kafka that takes the directory over finds itself there.
+fn controller(config: &Config) -> (&str, &str, u16) {
+    config.listeners.controller.as_ref().map_or(CONTROLLER, |given| (&given.name, &given.host, given.port))
+}
+
 fn format_request(config: &Config, directories: &[PathBuf]) -> Format {
-    let (name, host, port) = CONTROLLER;
+    let (name, host, port) = controller(config);
     Format {
         log_dirs: directories.to_vec(),
         metadata_log_dir: config.metadata_log_dir.clone(),
@@ -205,7 +210,7 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
 }
 
 fn metadata_options(config: &Config, advertised: &[Endpoint], replicas: &Arc<Replicas>) -> MetadataOptions {
-    let (name, host, port) = CONTROLLER;
+    let (name, host, port) = controller(config);
     let controller =
         record::Endpoint { name: name.into(), host: host.into(), port, security_protocol: PLAINTEXT };
     MetadataOptions {
@@ -223,6 +228,12 @@ fn metadata_options(config: &Config, advertised: &[Endpoint], replicas: &Arc<Rep
             max_bytes: u64::try_from(config.number("metadata.log.max.record.bytes.between.snapshots"))
                 .unwrap_or(0),
             max_interval: config.millis("metadata.log.max.snapshot.interval.ms"),
+            retention_bytes: config.number("metadata.max.retention.bytes"),
+            retention_ms: config.number("metadata.max.retention.ms"),
+        },
+        segments: SegmentPolicy {
+            max_bytes: u32::try_from(config.number("metadata.log.segment.bytes")).unwrap_or(u32::MAX),
+            max_ms: config.number("metadata.log.segment.ms"),
         },
         listener: Some(Arc::clone(replicas) as Arc<dyn MetadataListener>),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::checkpoint::read_small_file;
 use crate::error::{Corruption, OpenError, Rule};
 use crate::io::{Disk, FileLock, atomic_replace};
-use crate::types::{TimestampMs, TopicId};
+use crate::types::{Offset, TimestampMs, TopicId};
 
 /// Held locked while an engine, or a Kafka broker, works in the directory.
 pub const LOCK_FILE: &str = ".lock";
@@ -166,6 +166,18 @@ fn broker_epoch(text: &str) -> i64 {
     let number: String =
         rest.trim_start_matches([':', ' ']).chars().take_while(|c| c.is_ascii_digit() || *c == '-').collect();
     number.parse().unwrap_or(UNKNOWN)
+}
+
+/// Where the newest snapshot of a metadata log ends, 0 where it has none. A snapshot (`%020d-%010d.checkpoint`) is
+/// written of what is durable only, so it is this log's recovery point.
+pub(crate) fn newest_metadata_snapshot(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Offset> {
+    const DIGITS: usize = 20;
+    let end = |name: &str| {
+        let (offset, _) = name.strip_suffix(".checkpoint")?.split_once('-')?;
+        offset.parse().ok().filter(|_| offset.len() == DIGITS).map(Offset::new)
+    };
+    let entries = disk.list(dir)?;
+    Ok(entries.iter().filter_map(|entry| end(entry.name()?)).max().unwrap_or(Offset::ZERO))
 }
 
 /// The text of `partition.metadata`.

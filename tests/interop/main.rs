@@ -6,6 +6,7 @@
 
 mod answers;
 mod clients;
+mod directories;
 mod dumps;
 mod metadata;
 mod schemas;

@@ -10,7 +10,7 @@ use broker_shim::metadata::ops::{
     AlterConfigs, ConfigOp, CreateTopics, DirectoryAssignment, NewTopic, ResourceAlterations, TopicDefaults,
 };
 use broker_shim::metadata::record::{ConfigResource, Endpoint};
-use broker_shim::metadata::{Image, MetadataHandle, MetadataOptions, SnapshotPolicy};
+use broker_shim::metadata::{Image, MetadataHandle, MetadataOptions, SegmentPolicy, SnapshotPolicy};
 use klamm_tests::java_clients::JavaClients;
 use klamm_tests::oracle::Oracle;
 use klamm_tests::process::run;
@@ -100,6 +100,7 @@ impl Travelling {
             min_insync_replicas: "1".to_owned(),
             defaults: TopicDefaults { num_partitions: 1, replication_factor: 1 },
             snapshots: SnapshotPolicy { max_bytes: 3000, ..SnapshotPolicy::default() },
+            segments: SegmentPolicy::default(),
             listener: None,
         };
         let runtime = Runtime::new().expect("a runtime starts");

@@ -89,3 +89,22 @@ fn several_directories_are_used() {
     let mut client = klamm.client();
     assert_eq!(produce(&mut client, "t", &[b"x"]), 1);
 }
+
+#[test]
+fn logs_without_the_metadata_that_name_them_are_refused_and_left_as_they_are() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = directory.path().join("data");
+    try_start(config(directory.path(), &[])).expect("it starts");
+    let topic = data.join("t-0");
+    fs::create_dir(&topic).expect("made");
+    fs::write(topic.join("00000000000000000000.log"), b"").expect("written");
+    try_start(config(directory.path(), &[])).expect("a log that no topic has is no reason");
+    let metadata = data.join("__cluster_metadata-0");
+    fs::rename(&metadata, directory.path().join("kept")).expect("moved");
+    let text = refusal(directory.path(), &[]);
+    assert!(text.contains("holds no metadata, but the data directories hold 1 logs of topics"), "{text}");
+    assert!(topic.exists());
+    fs::remove_dir_all(&metadata).ok();
+    fs::rename(directory.path().join("kept"), &metadata).expect("moved back");
+    try_start(config(directory.path(), &[])).expect("it starts again");
+}

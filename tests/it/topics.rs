@@ -140,3 +140,38 @@ fn the_log_of_a_deleted_topic_does_not_stand_in_the_way_of_one_of_its_name() {
     let old = fs::read(stray.join("00000000000000000000.log")).expect("with its records");
     assert!(old.windows(3).any(|bytes| bytes == b"old"));
 }
+
+/// Names of the metadata log's files that end so.
+fn metadata_files(klamm: &Klamm, suffix: &str) -> Vec<String> {
+    let dir = klamm.directory().join("data/__cluster_metadata-0");
+    let names = std::fs::read_dir(dir).expect("listed").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<String> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+    names.retain(|name| name.ends_with(suffix));
+    names.sort();
+    names
+}
+
+#[test]
+fn the_metadata_log_is_cut_behind_its_snapshots_and_every_topic_is_still_there() {
+    let mut klamm = Klamm::start(&[
+        "metadata.log.max.record.bytes.between.snapshots=1",
+        "metadata.max.retention.bytes=0",
+        "metadata.log.segment.ms=1",
+        "log.retention.check.interval.ms=10",
+    ]);
+    let mut client = klamm.client();
+    for number in 0..20 {
+        create(&mut client, &format!("t{number}"), 1, &[]);
+    }
+    let cut = || !metadata_files(&klamm, ".log").contains(&"00000000000000000000.log".to_owned());
+    assert!((0..600).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        cut()
+    }));
+    assert_eq!(metadata_files(&klamm, ".checkpoint").len(), 1, "the latest snapshot stays");
+    klamm.restart();
+    let mut client = klamm.client();
+    for number in 0..20 {
+        topic_id(&mut client, &format!("t{number}")).expect("the topic is there");
+    }
+}

@@ -80,6 +80,8 @@ pub struct Listeners {
     pub bind: Vec<Endpoint>,
     /// What clients are told; port 0 is the bound port.
     pub advertised: Vec<Endpoint>,
+    /// Where the controller would be reached, where that is given. It is not bound.
+    pub controller: Option<Endpoint>,
 }
 
 /// The texts from which the listeners follow.
@@ -98,6 +100,7 @@ pub(super) fn resolve(given: Given<'_>) -> Result<Listeners, ListenerError> {
         |name: &str| value::list(given.controller_names).any(|other| other.eq_ignore_ascii_case(name));
     let mut bind = parse_list("listeners", given.listeners)?;
     check_ports(&bind)?;
+    let bound_controller = bind.extract_if(.., |endpoint| controller(&endpoint.name)).next();
     bind.retain(|endpoint| !controller(&endpoint.name));
     if bind.is_empty() {
         return Err(ListenerError::None);
@@ -109,6 +112,7 @@ pub(super) fn resolve(given: Given<'_>) -> Result<Listeners, ListenerError> {
         Some(text) => parse_list("advertised.listeners", text)?,
         None => Vec::new(),
     };
+    let told_controller = told.extract_if(.., |endpoint| controller(&endpoint.name)).next();
     told.retain(|endpoint| !controller(&endpoint.name));
     let advertised = bind
         .iter()
@@ -116,7 +120,13 @@ pub(super) fn resolve(given: Given<'_>) -> Result<Listeners, ListenerError> {
         .collect::<Result<Vec<_>, _>>()?;
     match told.into_iter().find(|endpoint| bind.iter().all(|bound| bound.name != endpoint.name)) {
         Some(unknown) => Err(ListenerError::AdvertisedUnknown(unknown.name)),
-        None => Ok(Listeners { bind, advertised }),
+        None => {
+            let mut controller = told_controller.or(bound_controller);
+            if let Some(endpoint) = controller.as_mut().filter(|endpoint| endpoint.host.is_empty()) {
+                endpoint.host = given.host_name.to_owned();
+            }
+            Ok(Listeners { bind, advertised, controller })
+        }
     }
 }
 
@@ -212,6 +222,25 @@ mod tests {
         for (listeners, advertised, bind, told) in rows {
             let resolved = resolve(given(listeners, advertised)).unwrap();
             assert_eq!((shown(&resolved.bind).as_str(), shown(&resolved.advertised).as_str()), (bind, told));
+        }
+    }
+
+    #[test]
+    fn the_controller_is_reached_where_the_configuration_says_and_never_bound() {
+        let rows = [
+            ("PLAINTEXT://:1", None, None),
+            ("PLAINTEXT://:1,CONTROLLER://:9193", None, Some("CONTROLLER://here:9193")),
+            ("PLAINTEXT://:1,CONTROLLER://a:9193", Some("PLAINTEXT://a:1"), Some("CONTROLLER://a:9193")),
+            (
+                "PLAINTEXT://:1,CONTROLLER://:9193",
+                Some("PLAINTEXT://a:1,CONTROLLER://b:9293"),
+                Some("CONTROLLER://b:9293"),
+            ),
+        ];
+        for (listeners, advertised, controller) in rows {
+            let resolved = resolve(given(listeners, advertised)).unwrap();
+            assert_eq!(resolved.controller.map(|endpoint| endpoint.to_string()).as_deref(), controller);
+            assert_eq!(resolved.bind.len(), 1);
         }
     }
 

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use log_engine::{
     clock::Clock,
     io::Disk,
-    types::{LeaderEpoch, Offset, TopicId, TopicPartition},
+    types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -73,6 +73,14 @@ pub enum StartError {
     /// The log cannot be written.
     #[error(transparent)]
     Log(#[from] LogFailure),
+    /// There are logs of topics, but no metadata that name these.
+    #[error("{} holds no metadata, but the data directories hold {logs} logs of topics: bring the metadata back, or move the logs away; nothing was removed", dir.display())]
+    MetadataLost {
+        /// Directory of the metadata log.
+        dir: PathBuf,
+        /// How many logs.
+        logs: usize,
+    },
     /// The log belongs to a quorum of which this node is not the only voter.
     #[error(
         "{}: the metadata quorum has the voters {voters:?}, but klamm can only be the only voter, here node {node_id} with directory {directory}",
@@ -523,6 +531,17 @@ impl Leader {
             }
             Err(error) => tracing::warn!("no metadata snapshot: {error}"),
         }
+        if let Err(error) = self.forget_old_snapshots(now) {
+            tracing::warn!("old metadata is kept: {error}");
+        }
+    }
+
+    /// The log first: while it is there, a snapshot that is missing is none that is needed.
+    fn forget_old_snapshots(&mut self, now: TimestampMs) -> Result<(), LogFailure> {
+        let first_kept = self.snapshots.first_to_keep(self.log.size_bytes(), now).map_err(LogFailure::new)?;
+        let Some(first_kept) = first_kept else { return Ok(()) };
+        self.log.delete_before(first_kept.end_offset)?;
+        self.snapshots.remove_before(first_kept).map_err(LogFailure::new)
     }
 }
 

@@ -126,6 +126,16 @@ impl Image {
         self.topic(topic)?.partition(partition)
     }
 
+    /// Replicas that cannot be reached: their broker is down, or their data directory is not online there.
+    #[must_use]
+    pub fn offline_replicas(&self, partition: &PartitionImage) -> Vec<i32> {
+        let is_online = |id: i32| {
+            let broker = self.broker(id).filter(|broker| !broker.fenced)?;
+            Some(partition.directory_on(id)?.is_online(&broker.log_dirs))
+        };
+        partition.replicas.iter().copied().filter(|id| is_online(*id) != Some(true)).collect()
+    }
+
     /// The configuration of a resource, as far as it differs from the defaults.
     #[must_use]
     pub fn config(&self, resource: &ConfigResource) -> Option<&Arc<ConfigValues>> {

@@ -88,7 +88,9 @@ impl RecordLog for MemoryLog {
     }
 
     fn start_offset(&self) -> Offset {
-        Offset::ZERO
+        let inner = self.inner.lock().unwrap();
+        let first = inner.batches.first();
+        first.map_or(Offset::ZERO, |batch| BatchView::read(batch).unwrap().header().base_offset())
     }
 
     fn latest_epoch(&self) -> Option<LeaderEpoch> {
@@ -97,6 +99,16 @@ impl RecordLog for MemoryLog {
 
     fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), LogFailure> {
         assert!(self.latest_epoch().is_none_or(|latest| latest < epoch));
+        Ok(())
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.bytes().len() as u64
+    }
+
+    fn delete_before(&mut self, offset: Offset) -> Result<(), LogFailure> {
+        let mut inner = self.inner.lock().unwrap();
+        inner.batches.retain(|batch| BatchView::read(batch).unwrap().header().next_offset() > offset);
         Ok(())
     }
 

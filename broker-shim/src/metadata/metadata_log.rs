@@ -20,9 +20,11 @@ use super::{
     format::{metadata_log_path, read_bootstrap},
     ids::DirectoryId,
     leadership::Identity,
+    load::snapshots,
     ops::{CLUSTER_METADATA_TOPIC, TopicDefaults},
     record::Endpoint,
     record_log::{LogFailure, PendingAppend, RecordLog},
+    snapshot::SnapshotId,
 };
 
 /// The id that every metadata log has (Kafka's `Uuid.METADATA_TOPIC_ID`).
@@ -47,10 +49,27 @@ pub struct MetadataOptions {
     pub min_insync_replicas: String,
     /// What topics get that ask for nothing.
     pub defaults: TopicDefaults,
-    /// When snapshots are written.
+    /// When snapshots are written, and how long they are kept.
     pub snapshots: SnapshotPolicy,
+    /// When the log begins a new segment.
+    pub segments: SegmentPolicy,
     /// Who acts on changes.
     pub listener: Option<Arc<dyn MetadataListener>>,
+}
+
+/// When the metadata log begins a new segment.
+#[derive(Clone, Copy, Debug)]
+pub struct SegmentPolicy {
+    /// `metadata.log.segment.bytes`.
+    pub max_bytes: u32,
+    /// `metadata.log.segment.ms`.
+    pub max_ms: i64,
+}
+
+impl Default for SegmentPolicy {
+    fn default() -> Self {
+        Self { max_bytes: 1 << 30, max_ms: 7 * 24 * 3600 * 1000 }
+    }
 }
 
 impl MetadataHandle {
@@ -91,7 +110,8 @@ impl MetadataHandle {
             clock: Arc::clone(&engine.config().clock),
             listener: options.listener,
         };
-        let log = MetadataLog::open(engine, &home.path)?;
+        check_not_lost(engine, &config.dir)?;
+        let log = MetadataLog::open(engine, &home.path, options.segments)?;
         Self::start(Arc::clone(engine.disk()), Box::new(log), config)
     }
 }
@@ -114,6 +134,21 @@ fn placed(engine: &Engine) -> Vec<PlacedLog> {
     logs.iter().filter_map(place).collect()
 }
 
+/// Records of topics without the metadata that name them: a cluster that began anew beside them would know none of them.
+/// (Kafka either finds no leader then, or begins anew and renames every log.)
+fn check_not_lost(engine: &Engine, dir: &Path) -> Result<(), StartError> {
+    let is_metadata = |log: &Arc<Log>| &*log.partition().topic == CLUSTER_METADATA_TOPIC;
+    let (metadata, others): (Vec<_>, Vec<_>) = engine.logs().into_iter().partition(is_metadata);
+    if others.is_empty() || metadata.iter().any(|log| log.offsets().log_end > Offset::ZERO) {
+        return Ok(());
+    }
+    let listed = snapshots(engine.disk(), dir).map_err(LogFailure::new)?;
+    if listed.iter().any(|id| *id > SnapshotId::BOOTSTRAP) {
+        return Ok(());
+    }
+    Err(StartError::MetadataLost { dir: dir.to_owned(), logs: others.len() })
+}
+
 /// The epoch with which every directory was left cleanly; one that was not makes the broker's stop an unclean one.
 fn previous_broker_epoch(shutdowns: &[Shutdown]) -> Option<i64> {
     let epoch = |shutdown: &Shutdown| match shutdown {
@@ -132,7 +167,7 @@ struct MetadataLog {
 }
 
 impl MetadataLog {
-    fn open(engine: &Engine, metadata_log_dir: &Path) -> Result<Self, LogFailure> {
+    fn open(engine: &Engine, metadata_log_dir: &Path, segments: SegmentPolicy) -> Result<Self, LogFailure> {
         let partition = TopicPartition::new(CLUSTER_METADATA_TOPIC, 0);
         let log = match engine.log(&partition) {
             Some(log) if log.data_directory() == metadata_log_dir => log,
@@ -143,10 +178,10 @@ impl MetadataLog {
                 )));
             }
             None => engine
-                .create_log(&partition, METADATA_TOPIC_ID, config(), Some(metadata_log_dir))
+                .create_log(&partition, METADATA_TOPIC_ID, config(segments), Some(metadata_log_dir))
                 .map_err(LogFailure::new)?,
         };
-        log.update_config(config());
+        log.update_config(config(segments));
         if log.topic_id().is_none() {
             // A directory that was only formatted has the snapshot of the voters, but is no partition yet.
             let path = metadata_log_path(metadata_log_dir).join(PARTITION_METADATA_FILE);
@@ -158,9 +193,11 @@ impl MetadataLog {
     }
 }
 
-/// Nothing is ever removed by age or size: what old records say is in a snapshot or it counts still.
-fn config() -> LogConfig {
+/// Nothing is removed by its own age or size, only what a snapshot that stays says as well.
+fn config(segments: SegmentPolicy) -> LogConfig {
     LogConfig {
+        segment_bytes: segments.max_bytes,
+        segment_ms: segments.max_ms,
         max_message_bytes: BATCH_BYTES_MAX,
         retention_ms: -1,
         retention_bytes: -1,
@@ -216,6 +253,15 @@ impl RecordLog for MetadataLog {
 
     fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), LogFailure> {
         self.log.begin_epoch(epoch).map_err(LogFailure::new)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.log.size_bytes()
+    }
+
+    /// Whole segments go with the engine's next retention.
+    fn delete_before(&mut self, offset: Offset) -> Result<(), LogFailure> {
+        self.log.delete_records_before(offset).map(drop).map_err(LogFailure::new)
     }
 
     fn set_high_watermark(&mut self, offset: Offset) {

@@ -39,6 +39,12 @@ pub(super) trait RecordLog: Send {
     /// A new leader epoch begins at the end of the log.
     fn begin_epoch(&mut self, epoch: LeaderEpoch) -> Result<(), LogFailure>;
 
+    /// How many bytes the log has.
+    fn size_bytes(&self) -> u64;
+
+    /// What is below this may go.
+    fn delete_before(&mut self, offset: Offset) -> Result<(), LogFailure>;
+
     /// Readers may see everything below this.
     fn set_high_watermark(&mut self, offset: Offset);
 }

@@ -9,10 +9,11 @@
 //!
 //! Offsets inside count from 0. The file appears whole: written beside, made durable, renamed.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use log_engine::{
     batch::HEADER_LEN,
+    io::{Disk, OpenMode},
     types::{LeaderEpoch, Offset, TimestampMs},
 };
 
@@ -127,6 +128,21 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, BatchProblem> {
     }
     let problem = "the snapshot has no footer".to_owned();
     Err(BatchProblem { position: bytes.len() as u64, problem })
+}
+
+/// Time of the last record that a snapshot contains, from its header; `None` where that cannot be read.
+pub(super) fn read_last_contained(disk: &Arc<dyn Disk>, path: &Path) -> Option<TimestampMs> {
+    const ENOUGH: usize = 4096;
+    let file = disk.open(path, OpenMode::Read).ok()?;
+    let mut bytes = vec![0; ENOUGH.min(usize::try_from(file.len().ok()?).ok()?)];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let first = batches::decode_batches(&bytes, 0).next()?.ok()?;
+    first.entries.into_iter().find_map(|entry| match entry {
+        Entry::Control(ControlRecord::SnapshotHeader { last_contained_log_timestamp }) => {
+            Some(last_contained_log_timestamp)
+        }
+        _ => None,
+    })
 }
 
 impl Image {

@@ -20,21 +20,27 @@ use super::{
     snapshot::{self, SnapshotId},
 };
 
-/// Snapshots that are kept besides a new one: should it not be readable, an older one is.
-const KEPT: usize = 3;
-
-/// The keys that say when.
+/// The keys that say when, and how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SnapshotPolicy {
     /// `metadata.log.max.record.bytes.between.snapshots`.
     pub max_bytes: u64,
     /// `metadata.log.max.snapshot.interval.ms`; zero for never.
     pub max_interval: Duration,
+    /// `metadata.max.retention.bytes`, of log and snapshots together; below zero for no limit.
+    pub retention_bytes: i64,
+    /// `metadata.max.retention.ms`; below zero for no limit.
+    pub retention_ms: i64,
 }
 
 impl Default for SnapshotPolicy {
     fn default() -> Self {
-        Self { max_bytes: 20 * 1024 * 1024, max_interval: Duration::from_secs(3600) }
+        Self {
+            max_bytes: 20 * 1024 * 1024,
+            max_interval: Duration::from_secs(3600),
+            retention_bytes: 100 * 1024 * 1024,
+            retention_ms: 7 * 24 * 3600 * 1000,
+        }
     }
 }
 
@@ -74,7 +80,7 @@ impl SnapshotWriter {
         self.bytes_since >= self.policy.max_bytes || (late && self.bytes_since > 0)
     }
 
-    /// Writes the snapshot of an image and removes the oldest. A crash leaves at most a file beside, never half a
+    /// Writes the snapshot of an image. A crash leaves at most a file beside, never half a
     /// snapshot under a snapshot's name.
     pub(super) fn write(
         &mut self,
@@ -91,15 +97,54 @@ impl SnapshotWriter {
         let bytes = snapshot::encode(id, last_contained, quorum, &image.to_records(), version, now)?;
         let path = self.dir.join(id.file_name());
         write_file(&self.disk, &path, &bytes).map_err(|error| SnapshotError::Io { path, error })?;
-        self.remove_old().map_err(|error| SnapshotError::Io { path: self.dir.clone(), error })?;
         Ok(id)
     }
 
-    fn remove_old(&self) -> io::Result<()> {
-        for id in snapshots(&self.disk, &self.dir)?.into_iter().skip(KEPT) {
+    /// The oldest snapshot that is to stay, where there are older ones to go.
+    pub(super) fn first_to_keep(&self, log_bytes: u64, now: TimestampMs) -> io::Result<Option<SnapshotId>> {
+        let mut ids = snapshots(&self.disk, &self.dir)?;
+        ids.reverse();
+        let sizes: Vec<u64> = ids
+            .iter()
+            .map(|id| self.disk.metadata(&self.dir.join(id.file_name())).map(|found| found.len))
+            .collect::<io::Result<_>>()?;
+        let too_many = self.policy.too_many(log_bytes, &sizes);
+        let too_old = ids.iter().take_while(|id| self.is_too_old(**id, now)).count();
+        // The latest stays in any case.
+        let go = too_many.max(too_old).min(ids.len().saturating_sub(1));
+        Ok(ids.get(go).copied().filter(|_| go > 0))
+    }
+
+    /// By the time of the last record in it; one that cannot be read has none.
+    fn is_too_old(&self, id: SnapshotId, now: TimestampMs) -> bool {
+        let retention = self.policy.retention_ms;
+        if retention < 0 {
+            return false;
+        }
+        let time = snapshot::read_last_contained(&self.disk, &self.dir.join(id.file_name()));
+        time.is_some_and(|time| now.get().saturating_sub(time.get()) > retention)
+    }
+
+    pub(super) fn remove_before(&self, first_kept: SnapshotId) -> io::Result<()> {
+        for id in snapshots(&self.disk, &self.dir)?.into_iter().filter(|id| *id < first_kept) {
             self.disk.remove_file(&self.dir.join(id.file_name()))?;
         }
         Ok(())
+    }
+}
+
+impl SnapshotPolicy {
+    /// How many of the oldest snapshots go until log and snapshots fit. As in Kafka, the log counts whole: how much of
+    /// it goes with them is not known before.
+    fn too_many(&self, log_bytes: u64, sizes: &[u64]) -> usize {
+        let Ok(limit) = u64::try_from(self.retention_bytes) else { return 0 };
+        let mut total = log_bytes + sizes.iter().sum::<u64>();
+        let goes = move |size: &&u64| {
+            let over = total > limit;
+            total -= **size;
+            over
+        };
+        sizes.iter().take_while(goes).count()
     }
 }
 
@@ -114,4 +159,23 @@ pub(super) fn write_file(disk: &Arc<dyn Disk>, path: &Path, bytes: &[u8]) -> io:
     file.sync_data()?;
     disk.rename(&part, path)?;
     path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_snapshots_go_until_log_and_snapshots_fit_as_kafka_counts_them() {
+        for (limit, log, sizes, gone) in [
+            (100, 50, &[10, 10, 10][..], 0),
+            (100, 80, &[10, 10, 10], 1),
+            (100, 95, &[10, 10, 10], 3),
+            (0, 0, &[10], 1),
+            (-1, 1 << 40, &[10, 10], 0),
+        ] {
+            let policy = SnapshotPolicy { retention_bytes: limit, ..SnapshotPolicy::default() };
+            assert_eq!(policy.too_many(log, sizes), gone, "{limit} {log} {sizes:?}");
+        }
+    }
 }

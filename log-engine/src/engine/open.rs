@@ -16,7 +16,8 @@ use crate::io::{Disk, FileKind};
 use crate::log::recover::LogSeed;
 use crate::log::{Log, LogOpening};
 use crate::log_dir::{
-    CLUSTER_METADATA_TOPIC, LogDir, PARTITION_METADATA_FILE, Shutdown, parse_partition_metadata,
+    CLUSTER_METADATA_TOPIC, LogDir, PARTITION_METADATA_FILE, Shutdown, newest_metadata_snapshot,
+    parse_partition_metadata,
 };
 use crate::segment::LogPath;
 use crate::segment::name::{DirectoryName, parse_directory_name};
@@ -155,14 +156,19 @@ fn open_log(
     let known = |offsets: &OffsetsByPartition| offsets.get(&partition).copied().unwrap_or(Offset::ZERO);
     // The marker speaks of the broker's logs. Kafka's controller goes on writing its log after the broker has left the
     // marker, so that log is checked at every start, as Kafka's KafkaRaftLog does.
-    let clean = clean && &*partition.topic != CLUSTER_METADATA_TOPIC;
+    let is_metadata = &*partition.topic == CLUSTER_METADATA_TOPIC;
+    let recovery_point = match is_metadata {
+        true => newest_metadata_snapshot(&home.disk, &path).map_err(OpenError::io(&path))?,
+        false => known(&checkpoints.recovery_points),
+    };
+    let clean = clean && !is_metadata;
     let seed = LogSeed {
         home: Arc::clone(home),
         path: LogPath::new(path.clone()),
         topic_id,
         config: config.clone(),
         clean,
-        recovery_point: known(&checkpoints.recovery_points),
+        recovery_point,
         log_start: known(&checkpoints.log_starts),
         high_watermark: known(&checkpoints.high_watermarks),
         cleaned_to: checkpoints.cleaned.get(&partition).copied(),
