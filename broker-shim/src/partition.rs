@@ -14,8 +14,8 @@ use std::{
 
 use bytes::BytesMut;
 use log_engine::{
-    AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
-    PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
+    AppendError, AppendRequest, Attempt, EndListener, Fetched, FlushPolicy, Isolation, Log, LogConfig,
+    LogOffsets, PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
     types::{LeaderEpoch, Offset, TimestampMs},
 };
 use wire::ErrorCode;
@@ -98,10 +98,14 @@ pub(crate) enum OffsetQuery {
 const HIGH_WATERMARK: i64 = -1;
 
 impl Partition {
-    /// Begins to lead: the log learns its epoch, and what it holds becomes visible.
+    /// Begins to lead: the log learns its epoch, and what it holds becomes visible. Waits for the disk.
     pub(crate) fn lead(log: Arc<Log>, epoch: LeaderEpoch) -> io::Result<Self> {
         if log.latest_epoch().is_none_or(|latest| latest < epoch) {
             log.begin_epoch(epoch)?;
+        }
+        // What a crash left may be in the page cache only. Under `sync` nobody is shown it before it is on the disk.
+        if log.config().flush_policy() == FlushPolicy::Sync {
+            log.flush()?;
         }
         let end = Arc::new(End::default());
         log.set_end_listener(Arc::clone(&end) as Arc<dyn EndListener>);
@@ -244,5 +248,54 @@ impl Partition {
     /// Whether its topic is gone.
     pub(crate) fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use log_engine::{
+        Durability, Engine, EngineConfig,
+        batch::{AppendOrigin, BatchBuilder, Compression, NewRecord},
+        log_dir::{self, MetaProperties},
+        types::{TopicId, TopicPartition},
+    };
+
+    use super::*;
+
+    fn batch() -> BytesMut {
+        let mut batch = BatchBuilder::new(Compression::None);
+        let timestamp = TimestampMs::new(1_700_000_000_000);
+        batch.append(&NewRecord { timestamp, key: None, value: Some(b"v"), headers: &[] }).unwrap();
+        BytesMut::from(&batch.finish().unwrap()[..])
+    }
+
+    #[test]
+    fn under_sync_what_a_crash_left_is_on_the_disk_before_it_is_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = EngineConfig::new([dir.path().to_owned()], 1);
+        config.log_defaults.flush_messages = 1;
+        let meta = MetaProperties { cluster_id: "c".into(), node_id: 1, directory_id: None };
+        log_dir::format(&config.open_disk(), dir.path(), &meta, TimestampMs::new(0)).unwrap();
+        let (id, topic_id) = (TopicPartition::new("t", 0), TopicId::new([7; 16]));
+        let defaults = config.log_defaults.clone();
+        let engine = Engine::open(config.clone()).unwrap();
+        let log = engine.create_log(&id, topic_id, defaults, None).unwrap();
+        // As a write that was under way when the process was killed: in the page cache, not on the disk.
+        let request = AppendRequest {
+            records: batch(),
+            leader_epoch: LeaderEpoch::new(0),
+            origin: AppendOrigin::Client,
+            durability: Some(Durability::Os),
+        };
+        log.append(request).unwrap().wait().unwrap();
+        drop((log, engine));
+
+        let engine = Engine::open(config).unwrap();
+        let log = engine.log(&id).unwrap();
+        assert_eq!((log.offsets().durable_end.get(), log.offsets().log_end.get()), (0, 1));
+        let partition = Partition::lead(log, LeaderEpoch::new(1)).unwrap();
+        let offsets = partition.offsets();
+        assert_eq!((offsets.high_watermark.get(), offsets.durable_end.get()), (1, 1));
     }
 }

@@ -82,7 +82,7 @@ fn page<'r>(
         None => return (missing(name, ErrorCode::UnknownTopicOrPartition), None),
     };
     let mut rest = topic.partitions.iter().filter(|partition| partition.partition >= from);
-    let partitions = rest.by_ref().take(most).map(|partition| describe(partition)).collect();
+    let partitions = rest.by_ref().take(most).map(|partition| describe(image, partition)).collect();
     let next = rest.next().map(|partition| partition.partition);
     (whole(topic, partitions), next)
 }
@@ -110,13 +110,14 @@ fn whole<'r>(
     }
 }
 
-fn describe<'r>(partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition<'r> {
+fn describe<'r>(image: &Image, partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition<'r> {
     DescribeTopicPartitionsResponsePartition {
         partition_index: partition.partition,
         leader_id: partition.leader,
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.to_vec(),
         isr_nodes: partition.isr.to_vec(),
+        offline_replicas: image.offline_replicas(partition),
         eligible_leader_replicas: Some(partition.eligible_leader_replicas.to_vec()),
         last_known_elr: Some(partition.last_known_elr.to_vec()),
         ..DescribeTopicPartitionsResponsePartition::default()

@@ -1,7 +1,5 @@
 //! Metadata: brokers, topics and who leads their partitions. Asking for a topic may create it.
 
-use std::sync::Arc;
-
 use wire::{
     ErrorCode,
     messages::{
@@ -92,7 +90,7 @@ fn all_topics<'r>(
     image
         .topics()
         .filter(|topic| broker.allows(context, Operation::Describe, Resource::topic(&topic.name)))
-        .map(|topic| describe(topic, operations))
+        .map(|topic| describe(&image, topic, operations))
         .collect()
 }
 
@@ -145,7 +143,7 @@ fn describe_wanted<'r>(
         Some(topic) if !broker.allows(context, Operation::Describe, Resource::topic(&topic.name)) => {
             missing(ErrorCode::TopicAuthorizationFailed)
         }
-        Some(topic) => describe(topic, operations),
+        Some(topic) => describe(image, topic, operations),
         None => missing(match &wanted.name {
             Some(name) if check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
             Some(_) => ErrorCode::UnknownTopicOrPartition,
@@ -154,18 +152,18 @@ fn describe_wanted<'r>(
     }
 }
 
-fn describe<'r>(topic: &TopicImage, operations: i32) -> MetadataResponseTopic<'r> {
+fn describe<'r>(image: &Image, topic: &TopicImage, operations: i32) -> MetadataResponseTopic<'r> {
     MetadataResponseTopic {
         name: Some(topic.name.to_string().into()),
         topic_id: uuid(topic.topic_id),
         is_internal: is_internal(&topic.name),
-        partitions: topic.partitions.iter().map(describe_partition).collect(),
+        partitions: topic.partitions.iter().map(|partition| describe_partition(image, partition)).collect(),
         topic_authorized_operations: operations,
         ..MetadataResponseTopic::default()
     }
 }
 
-fn describe_partition<'r>(partition: &Arc<PartitionImage>) -> MetadataResponsePartition<'r> {
+fn describe_partition<'r>(image: &Image, partition: &PartitionImage) -> MetadataResponsePartition<'r> {
     let code = if partition.leader < 0 { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
     MetadataResponsePartition {
         error_code: code.code(),
@@ -174,6 +172,7 @@ fn describe_partition<'r>(partition: &Arc<PartitionImage>) -> MetadataResponsePa
         leader_epoch: partition.leader_epoch,
         replica_nodes: partition.replicas.to_vec(),
         isr_nodes: partition.isr.to_vec(),
+        offline_replicas: image.offline_replicas(partition),
         ..MetadataResponsePartition::default()
     }
 }
