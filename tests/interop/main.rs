@@ -6,6 +6,7 @@
 
 mod answers;
 mod clients;
+mod compaction;
 mod directories;
 mod dumps;
 mod metadata;
