@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use log_engine::{
-    Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
+    CleanerConfig, Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
     io::{BackendChoice, Disk, NativeDisk},
 };
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -152,6 +152,7 @@ fn open(
     let layers = Layers::of(&config, &image);
     engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
     engine.start_retention();
+    engine.start_compaction().map_err(StartError::Thread)?;
     let fresh = formatted.fresh;
     let cluster_id = formatted.cluster_id;
     let watchman = Watchman::start().map_err(StartError::Thread)?;
@@ -205,7 +206,27 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
         recovery_point_interval_ms: config.number("log.flush.offset.checkpoint.interval.ms"),
         retention_interval_ms: config.number("log.retention.check.interval.ms"),
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
+        cleaner: cleaner_config(config),
         ..EngineConfig::new(online, config.node_id)
+    }
+}
+
+fn cleaner_config(config: &Config) -> CleanerConfig {
+    let defaults = CleanerConfig::default();
+    let fraction =
+        |key, default| config.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default);
+    let threads = usize::try_from(config.number("log.cleaner.threads")).unwrap_or(defaults.threads);
+    CleanerConfig {
+        threads: if config.flag("log.cleaner.enable") { threads } else { 0 },
+        dedupe_buffer_bytes: config.number("log.cleaner.dedupe.buffer.size").max(0).unsigned_abs(),
+        load_factor: fraction("log.cleaner.io.buffer.load.factor", defaults.load_factor),
+        io_buffer_bytes: u32::try_from(config.number("log.cleaner.io.buffer.size"))
+            .unwrap_or(defaults.io_buffer_bytes),
+        io_max_bytes_per_second: fraction(
+            "log.cleaner.io.max.bytes.per.second",
+            defaults.io_max_bytes_per_second,
+        ),
+        backoff_ms: config.number("log.cleaner.backoff.ms").max(0).unsigned_abs(),
     }
 }
 

@@ -284,6 +284,16 @@ impl LogConfig {
         u64::from(self.segment_index_bytes) / 8
     }
 
+    /// Age at which a segment is left: that of a compacted log soon enough for `max.compaction.lag.ms`, which the active
+    /// segment would escape.
+    pub(crate) fn roll_ms(&self) -> i64 {
+        if self.cleanup_policy.compact && self.max_compaction_lag_ms > 0 {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+
     /// Time index entries that fit into `segment.index.bytes`.
     pub(crate) fn time_index_entries_max(&self) -> u64 {
         u64::from(self.segment_index_bytes) / 12

@@ -29,6 +29,7 @@ use crate::dumps;
 const NOW: i64 = 1_700_000_000_000;
 const ROUNDS: u32 = 4;
 const DELETE_RETENTION_MS: i64 = 1_000;
+const PRODUCERS_EXPIRE_MS: i64 = 86_400_000;
 
 /// One log and how it is compacted.
 struct Scenario {
@@ -111,6 +112,10 @@ impl Writer {
     }
 
     fn round(&mut self, scenario: &Scenario, now: i64) -> Vec<(AppendOrigin, Vec<u8>)> {
+        // Producers that were forgotten begin anew.
+        if scenario.step_ms > PRODUCERS_EXPIRE_MS {
+            self.sequences = [0; 8];
+        }
         let mut batches = Vec::new();
         for _ in 0..150 {
             batches.push(match self.random.below(10) {
@@ -388,8 +393,7 @@ fn what_our_cleaner_leaves_of_a_log_is_what_kafkas_leaves_of_it() {
         }
     }
     assert!(kept > 1_000 && read > 3 * kept, "{kept} of {read} records stayed");
-    for (scenario, _, _, ours, _) in &logs {
-        assert!(!ours.files().is_empty(), "{}", scenario.name);
+    for (_, _, _, ours, _) in logs.iter().filter(|(scenario, ..)| scenario.leaves_open) {
         dumps::agree(oracle, &ours.data);
     }
 }

@@ -378,7 +378,7 @@ fn due_roll(tail: &mut Tail, prepared: &Prepared) -> Result<Option<Offset>, Appe
             .unwrap_or(TimestampMs::NONE),
         now: *now,
         segment_bytes: u64::from(config.segment_bytes),
-        segment_ms: config.segment_ms - jitter_ms(tail.jitter, config.segment_jitter_ms, config.segment_ms),
+        segment_ms: config.roll_ms() - jitter_ms(tail.jitter, config.segment_jitter_ms, config.segment_ms),
     });
     // A segment without records at this very offset is as good as a new one.
     Ok((due.is_some() && tail.active.base_offset != first_offset).then_some(first_offset))
