@@ -183,13 +183,10 @@ impl<'a> Records<'a> {
 
     /// The next record, or `None` after the last. The view lasts until the next call.
     pub fn next_record(&mut self) -> Option<Result<RecordView<'_>, RecordError>> {
-        match self.begin() {
-            Begin::Record => {}
-            Begin::End => return None,
-            Begin::Failed(error) => return Some(Err(error)),
-        }
-        let index = self.index;
-        self.index += 1;
+        let index = match self.begin()? {
+            Ok(index) => index,
+            Err(error) => return Some(Err(error)),
+        };
         let raw = match &mut self.source {
             Source::Plain(rest) => take_record(rest).map_err(|rule| RecordError::Malformed { index, rule }),
             Source::Unfolding(window) => window.take_record(index),
@@ -205,13 +202,10 @@ impl<'a> Records<'a> {
     /// Walks over the next record without holding its key and value; `None` after the last.
     #[inline]
     pub fn skim(&mut self) -> Option<Result<SkimmedRecord, RecordError>> {
-        match self.begin() {
-            Begin::Record => {}
-            Begin::End => return None,
-            Begin::Failed(error) => return Some(Err(error)),
-        }
-        let index = self.index;
-        self.index += 1;
+        let index = match self.begin()? {
+            Ok(index) => index,
+            Err(error) => return Some(Err(error)),
+        };
         let skimmed = match &mut self.source {
             Source::Plain(rest) => take_record(rest)
                 .and_then(|raw| skim(raw.fields, raw.size_in_bytes))
@@ -242,27 +236,30 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    fn begin(&mut self) -> Begin {
+    // The index of the next record; `None` behind the last.
+    fn begin(&mut self) -> Option<Result<i32, RecordError>> {
         if self.done {
-            return Begin::End;
+            return None;
         }
         let count = self.header.record_count();
         if count < 0 {
             self.done = true;
-            return Begin::Failed(RecordError::Count { count });
+            return Some(Err(RecordError::Count { count }));
         }
-        if self.index < count {
-            return Begin::Record;
+        let index = self.index;
+        if index < count {
+            self.index += 1;
+            return Some(Ok(index));
         }
         self.done = true;
         // Kafka does not look for leftovers in a batch that says it is empty: compaction keeps such headers.
         if count == 0 {
-            return Begin::End;
+            return None;
         }
         match self.bytes_left() {
-            Ok(false) => Begin::End,
-            Ok(true) => Begin::Failed(RecordError::BytesLeft),
-            Err(error) => Begin::Failed(error),
+            Ok(false) => None,
+            Ok(true) => Some(Err(RecordError::BytesLeft)),
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -272,12 +269,6 @@ impl<'a> Records<'a> {
             Source::Unfolding(window) => Ok(window.fill(1)?),
         }
     }
-}
-
-enum Begin {
-    Record,
-    End,
-    Failed(RecordError),
 }
 
 /// A record cut out by its length, not yet parsed.
