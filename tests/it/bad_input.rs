@@ -1,15 +1,24 @@
 //! Bytes that are no requests: the connection closes, the broker goes on, and holds no more memory than before.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use klamm_tests::client::{batch, fetch_request, produce_request};
+use klamm_tests::broker::{self, Running};
+use klamm_tests::client::{Client, batch, fetch_request, produce_request};
+use klamm_tests::properties::Properties;
 use log_engine::batch::Compression;
+use wire::ApiKey;
 use wire::frame::encode_request;
-use wire::messages::{ApiVersionsRequest, CreateTopicsRequest, ListOffsetsRequest, MetadataRequest};
+use wire::header::{Admission, IncomingHeader};
+use wire::message::Decode;
+use wire::messages::{
+    ApiVersionsRequest, CreateTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
+    ProduceRequest,
+};
+use wire::primitives::Reader;
 
-use crate::in_process::{Klamm, NAMED, NOW, produce};
+use crate::in_process::{Klamm, NAMED, NOW, create, produce};
 
 /// A small generator, so that a failure can be repeated from its seed.
 struct Random(u64);
@@ -96,57 +105,136 @@ fn damaged(random: &mut Random, templates: &[Vec<u8>]) -> Vec<u8> {
     frame
 }
 
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("read");
+/// Of a broker in a process of its own: other tests share the memory of this one.
+fn resident_kib(klamm: &Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", klamm.pid())).expect("read");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("there");
     line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
 }
 
-#[test]
-fn a_hundred_thousand_random_and_damaged_frames_neither_panic_nor_leak() {
-    let seed = 0x6b6c_616d_6d21_0001;
-    println!("seed {seed:#x}");
-    let klamm = Klamm::start(&["auto.create.topics.enable=false", "max.message.bytes=100000"]);
-    let mut client = klamm.with_topic("t", 1);
-    let mut random = Random(seed);
-    let templates = templates();
-    let mut sent = 0;
-    let mut after_warmup = 0;
-    while sent < 100_000 {
-        let mut socket = TcpStream::connect(klamm.address()).expect("a connection");
-        socket.set_nodelay(true).expect("set");
-        // A damaged fetch may be a valid one that waits for days: then nobody waits for its answer.
-        socket.set_read_timeout(Some(Duration::from_millis(200))).expect("set");
-        // Several frames a connection: it ends at the first one that is malformed.
-        let frames: Vec<u8> = (0..50).flat_map(|_| damaged(&mut random, &templates)).collect();
-        sent += 50;
-        // The broker may have closed the connection half way.
-        drop(socket.write_all(&frames));
-        drop(socket.shutdown(std::net::Shutdown::Write));
-        is_closed(&mut socket);
-        if sent == 20_000 {
-            after_warmup = resident_kib();
+/// What the broker owes a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Answer,
+    /// The connection ends without one.
+    End,
+    /// Either: a fetch that waits for records, a produce request that wants no answer, an API that no template has.
+    Either,
+}
+
+/// Judged by the codec alone, without the broker.
+fn due(frame: &[u8]) -> Due {
+    let mut reader = Reader::new(&frame[4..]);
+    let Ok(header) = IncomingHeader::decode(&mut reader) else { return Due::End };
+    match header.admission() {
+        Admission::Refused => return Due::End,
+        Admission::UnknownApiVersionsVersion => return Due::Answer,
+        Admission::Accepted => {}
+    }
+    fn decodes<'a, R: Decode<'a>>(mut reader: Reader<'a>, version: i16) -> Option<R> {
+        R::decode(&mut reader, version).ok()
+    }
+    let answered = match header.key {
+        ApiKey::Produce => match decodes::<ProduceRequest<'_>>(reader, header.version) {
+            Some(request) if request.acks == 0 => return Due::Either,
+            request => request.is_some(),
+        },
+        ApiKey::Fetch => match decodes::<FetchRequest<'_>>(reader, header.version) {
+            Some(request) if request.max_wait_ms > 0 => return Due::Either,
+            request => request.is_some(),
+        },
+        ApiKey::Metadata => decodes::<MetadataRequest<'_>>(reader, header.version).is_some(),
+        ApiKey::CreateTopics => decodes::<CreateTopicsRequest<'_>>(reader, header.version).is_some(),
+        ApiKey::ListOffsets => decodes::<ListOffsetsRequest<'_>>(reader, header.version).is_some(),
+        ApiKey::ApiVersions => decodes::<ApiVersionsRequest<'_>>(reader, header.version).is_some(),
+        _ => return Due::Either,
+    };
+    if answered { Due::Answer } else { Due::End }
+}
+
+/// Sends one frame and nothing more: whether it was answered before the connection ended.
+fn is_answered(address: SocketAddr, frame: &[u8]) -> bool {
+    let mut socket = TcpStream::connect(address).expect("a connection");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+    socket.write_all(frame).expect("the broker reads a frame whole");
+    drop(socket.shutdown(std::net::Shutdown::Write));
+    let mut answer = Vec::new();
+    if let Err(error) = socket.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset, "neither answered nor closed: {frame:02x?}");
+    }
+    !answer.is_empty()
+}
+
+/// One frame a connection, each judged: how many were answered, and how many were malformed.
+fn storm(address: SocketAddr, seed: u64, frames: usize) -> (usize, usize) {
+    let (mut random, templates) = (Random(seed), templates());
+    let (mut answered, mut malformed) = (0, 0);
+    for _ in 0..frames {
+        let frame = damaged(&mut random, &templates);
+        let was_answered = is_answered(address, &frame);
+        answered += usize::from(was_answered);
+        match due(&frame) {
+            Due::Answer => assert!(was_answered, "valid, and not answered: {frame:02x?}"),
+            Due::End => {
+                assert!(!was_answered, "malformed, and answered: {frame:02x?}");
+                malformed += 1;
+            }
+            Due::Either => {}
         }
     }
-    let grown = resident_kib().saturating_sub(after_warmup);
-    assert!(grown < 32 << 10, "grew by {grown} KiB");
+    (answered, malformed)
+}
+
+const STORMS: u64 = 4;
+
+#[test]
+fn each_of_a_hundred_thousand_random_and_damaged_frames_is_answered_or_ends_its_connection_with_a_log_line() {
+    let place = tempfile::tempdir().expect("a directory");
+    let klamm = broker::start(
+        &Properties::new(&place.path().join("data")).with("auto.create.topics.enable", "false"),
+    );
+    let address: SocketAddr = klamm.bootstrap().parse().expect("an address");
+    let mut client = Client::connect(address).expect("a connection");
+    create(&mut client, "t", 1, &[]);
+    let seed = 0x6b6c_616d_6d21_0001;
+    println!("seed {seed:#x}");
+    let (mut answered, mut malformed) = storm(address, seed, 10_000);
+    let before = resident_kib(&klamm);
+    let storms: Vec<_> = (1..=STORMS)
+        .map(|number| std::thread::spawn(move || storm(address, seed + number, 22_500)))
+        .collect();
+    for storm in storms {
+        let (more_answered, more_malformed) = storm.join().expect("every frame gets what it is due");
+        (answered, malformed) = (answered + more_answered, malformed + more_malformed);
+    }
+    let grown = resident_kib(&klamm).saturating_sub(before);
+    assert!(grown < 8 << 10, "grew by {grown} KiB");
+    assert!(answered > 10_000 && malformed > 30_000, "{answered} answered, {malformed} malformed");
     produce(&mut client, "t", &[b"still there"]);
+    let output = klamm.output();
+    let lines = output.matches("connection closed").count();
+    assert!(lines >= malformed, "{lines} lines for {malformed} malformed frames");
+    assert!(!output.contains("panicked"), "it panicked");
+    klamm.stop();
 }
 
 #[test]
 fn announced_lengths_reserve_no_memory() {
-    let klamm = Klamm::start(&[]);
-    let before = resident_kib();
+    let place = tempfile::tempdir().expect("a directory");
+    let klamm = broker::start(&Properties::new(&place.path().join("data")));
+    let before = resident_kib(&klamm);
     let sockets: Vec<_> = (0..100)
         .map(|_| {
-            let mut socket = TcpStream::connect(klamm.address()).expect("a connection");
+            let mut socket = TcpStream::connect(klamm.bootstrap()).expect("a connection");
             socket.write_all(&(100i32 << 20).to_be_bytes()).expect("sent");
             socket.write_all(&[0; 100]).expect("sent");
             socket
         })
         .collect();
-    assert!(klamm.client().call(&MetadataRequest::default(), 9, |_| ()).is_ok());
-    let grown = resident_kib().saturating_sub(before);
+    let mut client = Client::connect(klamm.bootstrap()).expect("a connection");
+    assert!(client.call(&MetadataRequest::default(), 9, |_| ()).is_ok());
+    let grown = resident_kib(&klamm).saturating_sub(before);
     assert!(grown < 16 << 10, "grew by {grown} KiB");
     drop(sockets);
+    klamm.stop();
 }

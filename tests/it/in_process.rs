@@ -79,6 +79,13 @@ impl Klamm {
         self.running = Some(running);
     }
 
+    /// Stops on a disk that does not let it stop well.
+    pub(crate) fn stop_badly(&mut self) {
+        if let Some(running) = self.running.take() {
+            assert!(self.runtime.block_on(running.shutdown()).is_err(), "it says that it did not stop well");
+        }
+    }
+
     fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.shutdown()).expect("the broker stops");
@@ -134,8 +141,13 @@ pub(crate) fn config(directory: &Path, overrides: &[String]) -> Config {
 
 /// Tries to start, and stops again if that went well.
 pub(crate) fn try_start(config: Config) -> Result<(), StartError> {
+    try_start_on(config, Arc::new(NativeDisk::new(BackendChoice::Auto)))
+}
+
+/// The same on another disk.
+pub(crate) fn try_start_on(config: Config, disk: Arc<dyn Disk>) -> Result<(), StartError> {
     let runtime = runtime(2);
-    let running = runtime.block_on(start(config))?;
+    let running = runtime.block_on(start_on(config, disk))?;
     runtime.block_on(running.shutdown()).expect("the broker stops");
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())

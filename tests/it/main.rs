@@ -4,6 +4,7 @@
 mod admin;
 mod bad_input;
 mod directories;
+mod failed_disk;
 mod fetch;
 mod full_disk;
 mod in_process;

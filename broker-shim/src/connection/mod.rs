@@ -208,7 +208,7 @@ impl<S: Service> Connection<S> {
         loop {
             self.dispatch_arrived().await?;
             if *stop.borrow() {
-                return self.finish().await;
+                return self.finish(End::Stopping).await;
             }
             self.ask_for_room()?;
             if self.deadline() < timer.deadline() {
@@ -216,7 +216,7 @@ impl<S: Service> Connection<S> {
             }
             match self.next_event(stop, timer.as_mut()).await? {
                 Event::Received(0) if self.buffer.is_inside_frame() => return Err(End::Stalled),
-                Event::Received(0) => return Err(End::ByClient),
+                Event::Received(0) => return self.finish(End::ByClient).await,
                 Event::Received(_) => self.active_at = Instant::now(),
                 Event::Answered(outcome) => {
                     self.front_answered(outcome).await?;
@@ -379,6 +379,7 @@ impl<S: Service> Connection<S> {
         let queued = acquiring.is_some();
         let answering = !self.waiting.is_empty();
         let between_frames = !self.buffer.is_inside_frame();
+        let parked = self.parked;
         let front = self.waiting.front_mut();
         let room = self.buffer.room()?;
         let stream = &mut self.stream;
@@ -390,7 +391,7 @@ impl<S: Service> Connection<S> {
                 return budget::given_up(stream, missing).await.map(|()| 0);
             }
             // Nobody is left to answer: what waits for more records need not wait any longer.
-            if between_frames && matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
+            if parked && between_frames && matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
                 return Ok(0);
             }
             std::future::pending().await
@@ -450,13 +451,14 @@ impl<S: Service> Connection<S> {
         Ok(())
     }
 
-    /// What was accepted is answered before the broker stops; what waits for more data is not. (Kafka's processors close
+    /// What was accepted is answered before the broker stops, or where the client has nothing more to send; what waits for
+    /// more data is not. (Kafka's processors close
     /// their sockets at once, and the answers of requests in progress are lost.)
-    async fn finish(&mut self) -> Result<std::convert::Infallible, End> {
+    async fn finish(&mut self, end: End) -> Result<std::convert::Infallible, End> {
         if !self.parked {
             self.answer_all().await?;
         }
-        Err(End::Stopping)
+        Err(end)
     }
 }
 

@@ -339,3 +339,17 @@ async fn a_stop_ends_the_wait_for_the_budget() {
     running.stop.send_replace(true);
     ends(running.task).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_has_nothing_more_to_send_gets_the_answers_it_waits_for() {
+    for accepted in [b"w1", b"a1"] {
+        let running = running(limits(1 << 20, None)).await;
+        send(&running.client, &[accepted]);
+        running.client.shutdown(Shutdown::Write).unwrap();
+        until(|| running.echo.seen() == 1).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        running.echo.release(0);
+        assert_eq!(receive(&running.client), accepted);
+        assert!(is_closed(&running.client));
+    }
+}
