@@ -298,4 +298,32 @@ mod tests {
         let offsets = partition.offsets();
         assert_eq!((offsets.high_watermark.get(), offsets.durable_end.get()), (1, 1));
     }
+
+    /// In the moment between a publication and the listener that is told of it.
+    #[derive(Debug)]
+    struct NotYetTold;
+
+    impl EndListener for NotYetTold {
+        fn published(&self, _log: &Log, _offsets: LogOffsets) {}
+    }
+
+    #[tokio::test]
+    async fn published_records_are_visible_only_once_the_high_watermark_covers_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = EngineConfig::new([dir.path().to_owned()], 1);
+        let meta = MetaProperties { cluster_id: "c".into(), node_id: 1, directory_id: None };
+        log_dir::format(&config.open_disk(), dir.path(), &meta, TimestampMs::new(0)).unwrap();
+        let engine = Engine::open(config).unwrap();
+        let id = TopicPartition::new("t", 0);
+        let log = engine.create_log(&id, TopicId::new([7; 16]), LogConfig::default(), None).unwrap();
+        assert!(log.set_end_listener(Arc::new(NotYetTold)));
+        let partition = Arc::new(Partition::lead(Arc::clone(&log), LeaderEpoch::new(0)).unwrap());
+        let appended = partition.postpone(batch()).append().unwrap().wait().unwrap();
+        let waiting = tokio::spawn(Arc::clone(&partition).visible_to(appended.last_offset.next()));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        log.set_high_watermark(Offset::new(1));
+        partition.watch().wake();
+        waiting.await.unwrap();
+    }
 }
