@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod compaction;
 mod directories;
 mod failed_disk;
 mod fetch;

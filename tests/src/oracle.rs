@@ -96,7 +96,7 @@ impl Oracle {
         let mut command = Command::new("java");
         command
             .args(["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-cp"])
-            .arg(format!("{}/*", self.jars.display()))
+            .arg(format!("{}/*:{}", self.jars.display(), self.classes.display()))
             .arg(format!("-Dlog4j2.configurationFile={}", sources().join("log4j2.properties").display()))
             .arg(class);
         command

@@ -184,6 +184,40 @@ fn who_reads_while_a_log_is_compacted_goes_on_reading_what_it_has() {
 }
 
 #[test]
+fn whoever_reads_while_segments_are_exchanged_gets_whole_batches_from_the_offset_on() {
+    let fixture = Fixture::new();
+    let engine = fixture.open();
+    let log = create(&engine, compacted());
+    put_some(&log, 5, 40);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let reads = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut reads = 0_u64;
+            while !done.load(std::sync::atomic::Ordering::Acquire) || reads < 100 {
+                let end = log.offsets().log_end.get();
+                let from = (reads * 7919 % end.unsigned_abs()).cast_signed();
+                let bytes = read_from(&log, from).to_bytes().unwrap();
+                let first = BatchView::read(&bytes).unwrap();
+                assert!(first.crc_is_valid());
+                assert!(first.last_offset().get() >= from, "{from}: {first:?}");
+                reads += 1;
+            }
+            reads
+        });
+        for _ in 0..40 {
+            put_some(&log, 5, 30);
+            engine.compact(&log).unwrap();
+        }
+        done.store(true, std::sync::atomic::Ordering::Release);
+        reader.join().unwrap()
+    });
+    assert!(reads >= 100);
+    let found = entries(&log);
+    assert_eq!(table(&found).len(), 5);
+    assert_eq!(found.last().map(|entry| entry.0), Some(40 + 40 * 30 - 1));
+}
+
+#[test]
 fn the_cleaner_takes_logs_that_are_due_by_itself_and_stops_with_the_engine() {
     let mut fixture = Fixture::new();
     fixture.config.cleaner.backoff_ms = 1;
