@@ -11,6 +11,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use log_engine::batch::{Crc32c, crc32c};
+
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// What a Produce response for one partition takes, so that the answer costs the network the same.
 const ANSWER_BODY: usize = 58;
@@ -38,7 +40,7 @@ fn receive_connection(mut socket: TcpStream, file: &File, mut position: u64) -> 
         filled += received;
         let mut start = 0;
         while let Some(frame) = whole_frame(&buffer[start..filled]) {
-            std::hint::black_box(crc32c::crc32c(&frame[4..]));
+            std::hint::black_box(crc32c(&frame[4..]));
             file.write_all_at(&frame[4..], position)?;
             position += (frame.len() - 4) as u64;
             answer(&mut socket, frame)?;
@@ -115,11 +117,11 @@ fn send_range(socket: &TcpStream, file: &File, position: u64, len: usize) -> io:
 pub fn read(path: &Path) -> io::Result<u32> {
     let mut file = File::open(path)?;
     let mut buffer = vec![0; RECEIVE_BUFFER];
-    let mut crc = 0;
+    let mut crc = Crc32c::new();
     loop {
         match file.read(&mut buffer)? {
-            0 => return Ok(crc),
-            n => crc = crc32c::crc32c_append(crc, &buffer[..n]),
+            0 => return Ok(crc.value()),
+            n => crc.update(&buffer[..n]),
         }
     }
 }

@@ -30,7 +30,7 @@ mod validate;
 mod varint;
 
 pub use builder::{BatchBuilder, BuildError, NewRecord};
-pub(crate) use checksum::crc32c;
+pub use checksum::{Crc32c, crc32c};
 pub use compress::{Compression, CompressionType, DecompressError, DecompressionCap};
 pub use header::{
     Attributes, BatchHeader, BatchView, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix, TimestampType,

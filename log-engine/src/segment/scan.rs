@@ -7,7 +7,7 @@
 use std::io;
 
 use crate::batch::legacy::LegacyView;
-use crate::batch::{BatchHeader, HEADER_LEN, LOG_OVERHEAD, Prefix};
+use crate::batch::{BatchHeader, Crc32c, HEADER_LEN, LOG_OVERHEAD, Prefix};
 use crate::error::{Corruption, ReadError, Rule};
 use crate::io::DiskFile;
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
@@ -260,13 +260,14 @@ impl<'a> CheckedWalk<'a> {
         }
         let stored =
             self.bytes(at.position + CRC as u64, 4)?.iter().fold(0, |n: u32, byte| n << 8 | u32::from(*byte));
-        let mut computed = 0;
+        let mut checksum = Crc32c::new();
         let mut position = at.position + CRC_FROM as u64;
         while position < at.end() {
             let len = (at.end() - position).min(WINDOW as u64) as usize;
-            computed = crc32c::crc32c_append(computed, self.bytes(position, len)?);
+            checksum.update(self.bytes(position, len)?);
             position += len as u64;
         }
+        let computed = checksum.value();
         if stored == computed {
             Ok(())
         } else {

@@ -3,7 +3,7 @@
 use std::io;
 
 use log_engine::batch::{
-    BatchHeader, BatchView, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix, legacy::LegacyView,
+    BatchHeader, BatchView, Crc32c, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix, legacy::LegacyView,
 };
 
 use super::{
@@ -121,7 +121,7 @@ impl Checksum {
             return Ok(Self { size: 0, stored: 0, computed: u32::MAX });
         };
         let (size, stored) = (header.size_in_bytes() as u64, header.crc());
-        let mut computed = 0;
+        let mut checksum = Crc32c::new();
         let mut at = COVERED_FROM;
         while at < size {
             let wanted = usize::try_from(size - at).unwrap_or(usize::MAX).min(READ_AHEAD);
@@ -130,10 +130,10 @@ impl Checksum {
             if piece.is_empty() {
                 break;
             }
-            computed = crc32c::crc32c_append(computed, piece);
+            checksum.update(piece);
             at += piece.len() as u64;
         }
-        Ok(Self { size, stored, computed })
+        Ok(Self { size, stored, computed: checksum.value() })
     }
 
     /// Whether they are the same.

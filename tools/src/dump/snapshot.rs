@@ -8,7 +8,7 @@
 
 use std::{fs, path::Path};
 
-use log_engine::types::Sequence;
+use log_engine::{batch::crc32c, types::Sequence};
 
 use super::{DumpError, Session, damage::Rule, log::push_optional_long, refused};
 
@@ -153,7 +153,7 @@ fn check(bytes: &[u8]) -> Result<&[u8], (u64, Rule)> {
     let Some(entries) = whole.and_then(|whole| bytes[HEAD..].get(..whole)) else {
         return Err((bytes.len() as u64, Rule::EndsBefore("its last entry")));
     };
-    let computed = crc32c::crc32c(&bytes[CHECKSUMMED_FROM..]);
+    let computed = crc32c(&bytes[CHECKSUMMED_FROM..]);
     if stored != computed {
         return Err((2, Rule::CrcMismatch { stored, computed }));
     }
