@@ -79,25 +79,32 @@ pub enum Residency {
 
 /// Asks whether a range is in the page cache. The range may end past the file's end.
 pub fn residency(file: &dyn DiskFile, position: u64, len: u64) -> io::Result<Residency> {
-    let end = position.saturating_add(len).min(file.len()?);
     let Some(fd) = file.as_fd() else { return Ok(Residency::Resident) };
-    if end <= position {
-        return Ok(Residency::Resident);
-    }
-    match cached_pages(fd, position, end - position) {
+    let end = position.saturating_add(len);
+    match cached_pages(fd, position, len.max(1)) {
+        Ok(pages) if pages >= pages_of(position, end) => Ok(Residency::Resident),
         Ok(pages) => {
-            let needed = (end - 1) / page_len() - position / page_len() + 1;
+            // Asked only now: in the common case the range lies inside the file, and the question costs a system call.
+            let needed = pages_of(position, end.min(file.len()?));
             Ok(if pages >= needed { Residency::Resident } else { Residency::Missing })
         }
         // A kernel before 6.5, or a sandbox: both ends are known at least to be missing or not.
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM | libc::EOPNOTSUPP)) => {
-            residency_of_ends(file, position, end)
+            residency_of_ends(file, position, end.min(file.len()?))
         }
         Err(error) => Err(error),
     }
 }
 
+/// Pages that a range touches.
+fn pages_of(position: u64, end: u64) -> u64 {
+    if end <= position { 0 } else { (end - 1) / page_len() - position / page_len() + 1 }
+}
+
 fn residency_of_ends(file: &dyn DiskFile, position: u64, end: u64) -> io::Result<Residency> {
+    if end <= position {
+        return Ok(Residency::Resident);
+    }
     for at in [position, end - 1] {
         match file.read_cached_at(&mut [0], at) {
             Ok(_) => {}

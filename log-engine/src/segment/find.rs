@@ -102,10 +102,15 @@ impl Segment {
     fn offset_hint(&self, offset: Offset, mode: ReadMode) -> io::Result<Option<OffsetEntry>> {
         let base = self.base_offset;
         let reached = |entry: OffsetEntry| entry.absolute(base) <= offset;
-        let floor = self.state().offset_index.floor(&self.disk, reached, mode)?;
+        let (floor, last) = {
+            let mut state = self.state();
+            (state.offset_index.floor(&self.disk, reached, mode)?, state.offset_index.last())
+        };
+        let whole = last.map_or(0, |last: OffsetEntry| u64::from(last.offset.get()));
+        let part = u64::try_from(offset.get() - base.get()).unwrap_or(0);
         match floor {
             Floor::Found(entry) => Ok(entry),
-            Floor::InFile(view) => view.floor(reached, mode),
+            Floor::InFile(view) => view.near(part, whole).floor(reached, mode),
         }
     }
 

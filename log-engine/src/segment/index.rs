@@ -30,8 +30,8 @@ pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug {
 /// Entries held in memory before they are written.
 const TAIL_ENTRIES_MAX: usize = 512;
 
-/// Entries read at once when a search has narrowed down to a stretch of the file.
-const STRETCH_ENTRIES: u64 = 64;
+/// Entries read at once, around the guess of a search and when it has narrowed down to a stretch of the file.
+const STRETCH_ENTRIES: u64 = 256;
 
 /// Bytes read at once when a whole index is walked.
 const WALK_BYTES: usize = 64 * 1024;
@@ -222,7 +222,8 @@ impl<E: Entry> IndexFile<E> {
         if self.file.is_none() && mode == ReadMode::CachedOnly {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(IndexView { file: self.handle(disk)?, entries: self.in_file, entry_len: E::LEN as u64 })
+        let (all, entries) = (self.len(), self.in_file);
+        Ok(IndexView { file: self.handle(disk)?, entries, all, entry_len: E::LEN as u64, guess: None })
     }
 
     /// Opens the file, so that a view finds it also after it was renamed.
@@ -247,10 +248,21 @@ pub(crate) enum Floor<E> {
 pub(crate) struct IndexView {
     file: FileHandle,
     entries: u64,
+    /// Those in memory too.
+    all: u64,
     entry_len: u64,
+    guess: Option<u64>,
 }
 
 impl IndexView {
+    /// Tells a search where what it seeks probably lies: `part` of the way to `whole`, the last entry's. Batches of a log
+    /// are of similar sizes, so one read around the guess answers most searches, where halving takes a dozen.
+    pub(crate) fn near(mut self, part: u64, whole: u64) -> Self {
+        let guess = u128::from(self.all) * u128::from(part) / u128::from(whole.max(1));
+        self.guess = Some(u64::try_from(guess).unwrap_or(u64::MAX).min(self.entries));
+        self
+    }
+
     /// The last entry that `reached` accepts; `reached` must accept a prefix.
     pub(crate) fn floor<E: Entry>(
         &self,
@@ -277,14 +289,38 @@ impl IndexView {
 
     fn partition_point<E: Entry>(&self, reached: impl Fn(E) -> bool, mode: ReadMode) -> io::Result<u64> {
         let (mut low, mut high) = (0, self.entries);
+        if let Some(guess) = self.guess.filter(|_| high > STRETCH_ENTRIES) {
+            let from = guess.saturating_sub(STRETCH_ENTRIES / 2).min(high - STRETCH_ENTRIES);
+            let to = from + STRETCH_ENTRIES;
+            match self.partition_point_between(&reached, from, to, mode)? {
+                point if point == from => high = from,
+                point if point == to => low = to,
+                point => return Ok(point),
+            }
+        }
         while high - low > STRETCH_ENTRIES {
             let middle = low + (high - low) / 2;
             if reached(self.entry(middle, mode)?) { low = middle + 1 } else { high = middle }
         }
+        self.partition_point_between(&reached, low, high, mode)
+    }
+
+    fn partition_point_between<E: Entry>(
+        &self,
+        reached: &impl Fn(E) -> bool,
+        low: u64,
+        high: u64,
+        mode: ReadMode,
+    ) -> io::Result<u64> {
         let mut bytes = vec![0; ((high - low) * self.entry_len) as usize];
         read_exact(&*self.file, &mut bytes, low * self.entry_len, mode)?;
-        let stretch: Vec<E> = bytes.chunks_exact(E::LEN).map(E::decode).collect();
-        Ok(low + stretch.partition_point(|entry| reached(*entry)) as u64)
+        let (mut from, mut to) = (0, (high - low) as usize);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let entry = E::decode(&bytes[middle * E::LEN..][..E::LEN]);
+            if reached(entry) { from = middle + 1 } else { to = middle }
+        }
+        Ok(low + from as u64)
     }
 
     fn entry<E: Entry>(&self, index: u64, mode: ReadMode) -> io::Result<E> {

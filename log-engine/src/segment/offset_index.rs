@@ -54,7 +54,12 @@ pub(super) fn be_u32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::{path::PathBuf, sync::Arc};
+
     use super::*;
+    use crate::io::{BackendChoice, Disk, NativeDisk};
+    use crate::segment::index::{Floor, IndexFile};
+    use crate::segment::scan::ReadMode;
 
     #[test]
     fn an_entry_lies_in_the_file_as_kafka_writes_it() {
@@ -66,5 +71,47 @@ mod tests {
         entry.encode(&mut bytes);
         assert_eq!(bytes, [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(OffsetEntry::decode(&bytes), entry);
+    }
+
+    /// An index whose entries lie as `step` spreads them, written to a file as far as whole pages of it go.
+    fn index(disk: &Arc<dyn Disk>, path: PathBuf, step: impl Fn(u32) -> u32) -> IndexFile<OffsetEntry> {
+        let mut index = IndexFile::empty(path);
+        let mut offset = 0;
+        for number in 1..=5000 {
+            offset += step(number);
+            let position = FilePosition::new(u64::from(number) * 4100);
+            index
+                .append(disk, OffsetEntry { offset: RelativeOffset::new(offset), position })
+                .expect("written");
+        }
+        index
+    }
+
+    #[test]
+    fn a_search_finds_the_same_wherever_it_was_told_to_look_first() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(BackendChoice::Threads));
+        let even = |_| 7;
+        let skewed = |number| if number % 1000 == 0 { 50_000 } else { 1 };
+        let steps: [fn(u32) -> u32; 2] = [even, skewed];
+        for (name, step) in ["even", "skewed"].into_iter().zip(steps) {
+            let mut index = index(&disk, directory.path().join(name), step);
+            let whole = u64::from(index.last().expect("entries").offset.get());
+            for offset in (0..=whole + 10).step_by(97) {
+                let reached = |entry: OffsetEntry| u64::from(entry.offset.get()) <= offset;
+                let mut found = |near: Option<u64>| match index.floor(&disk, reached, ReadMode::Blocking).expect("read") {
+                    Floor::Found(entry) => entry,
+                    Floor::InFile(view) => match near {
+                        Some(part) => view.near(part, whole).floor(reached, ReadMode::Blocking),
+                        None => view.floor(reached, ReadMode::Blocking),
+                    }
+                    .expect("read"),
+                };
+                let straight = found(None);
+                for part in [0, offset, whole / 2, whole, u64::MAX] {
+                    assert_eq!(found(Some(part)), straight, "{name}: {offset} near {part}");
+                }
+            }
+        }
     }
 }
