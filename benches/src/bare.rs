@@ -74,13 +74,22 @@ fn answer(socket: &mut TcpStream, request: &[u8]) -> io::Result<()> {
 }
 
 /// Serves one connection: each request frame is answered with the next `slice_len` bytes of the file, by sendfile,
-/// behind a header of the size of a Fetch response's. Ends when the file or the connection does.
-pub fn send(listener: &TcpListener, file: &Path, slice_len: usize) -> io::Result<()> {
+/// behind a header of the size of a Fetch response's. Ends when the file or the connection does. `send_buffer` sets the
+/// socket's, as a broker's `socket.send.buffer.bytes` does; without it the system adapts it.
+pub fn send(
+    listener: &TcpListener,
+    file: &Path,
+    slice_len: usize,
+    send_buffer: Option<usize>,
+) -> io::Result<()> {
     const HEADER: usize = 100;
     let file = File::open(file)?;
     let file_len = file.metadata()?.len();
     let (mut socket, _) = listener.accept()?;
     socket.set_nodelay(true)?;
+    if let Some(len) = send_buffer {
+        rustix::net::sockopt::set_socket_send_buffer_size(&socket, len)?;
+    }
     let mut request = vec![0; 4096];
     let mut position = 0;
     while position < file_len {

@@ -12,7 +12,6 @@ use crate::{
     metadata::{ChangeError, Image, MetadataHandle, TopicImage, ops::ProducerIdBlock},
     partition::Partition,
     replicas::Replicas,
-    watchman::Watchman,
 };
 
 /// Topics that brokers keep for themselves: clients read them, but do not produce to them.
@@ -36,7 +35,6 @@ pub(crate) struct Broker {
     pub(crate) authorizer: Box<dyn Authorizer>,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_max_bytes: usize,
-    pub(crate) watchman: Watchman,
 }
 
 /// What a broker is made of.
@@ -47,12 +45,11 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) metadata: MetadataHandle,
     pub(crate) replicas: Arc<Replicas>,
-    pub(crate) watchman: Watchman,
 }
 
 impl Broker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, cluster_id, advertised, engine, metadata, replicas, watchman } = parts;
+        let Parts { config, cluster_id, advertised, engine, metadata, replicas } = parts;
         let size = |key| usize::try_from(config.number(key)).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(size("max.incremental.fetch.session.cache.slots"));
         let fetch_max_bytes = size("fetch.max.bytes");
@@ -67,7 +64,6 @@ impl Broker {
             authorizer: Box::new(AllowAll),
             fetch_sessions,
             fetch_max_bytes,
-            watchman,
         }
     }
 

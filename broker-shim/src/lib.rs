@@ -19,7 +19,7 @@ mod request_context;
 mod server;
 mod start;
 mod wait;
-mod watchman;
+mod workers;
 
 pub use server::BindError;
 pub use start::{Running, StartError, start, start_on};

@@ -52,17 +52,10 @@ fn main() -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    match tokio::runtime::Builder::new_multi_thread().worker_threads(workers(&config)).enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(run(config)),
         Err(error) => fail(EXIT_START, &error),
     }
-}
-
-/// One per processor. An append may be written by the thread that brings it, one at a time in each data directory, so one
-/// more than there are directories serves on whatever the disks do.
-fn workers(config: &Config) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    processors.max(config.log_dirs.len() + 1)
 }
 
 fn log_to_stderr() {

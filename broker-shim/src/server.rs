@@ -13,12 +13,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::{
     config::{ConnectionLimits, Endpoint},
     connection::{self, Limits, Patience, Service},
+    workers::Workers,
 };
 
 /// Why a listener cannot be opened.
@@ -109,17 +110,21 @@ fn listen(address: SocketAddr, limits: &ConnectionLimits) -> io::Result<(TcpList
 #[derive(Debug)]
 pub(crate) struct Server {
     stop: watch::Sender<bool>,
-    tasks: JoinSet<()>,
+    acceptors: JoinSet<()>,
+    workers: Arc<Workers>,
 }
 
-/// How long connections may take to answer what they have accepted.
-const GRACE: Duration = Duration::from_secs(5);
 /// Pauses after a failed accept: from the first to the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 impl Server {
     /// Starts to accept.
-    pub(crate) fn serve<S: Service>(bound: Vec<Bound>, service: &Arc<S>, limits: &ConnectionLimits) -> Self {
+    pub(crate) fn serve<S: Service>(
+        bound: Vec<Bound>,
+        workers: Workers,
+        service: &Arc<S>,
+        limits: &ConnectionLimits,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let admission = Arc::new(Admission::new(limits));
         let shared = Arc::new(Limits {
@@ -128,10 +133,12 @@ impl Server {
             budget: Arc::new(Semaphore::new(limits.queued_bytes.min(Semaphore::MAX_PERMITS))),
             patience: Patience::default(),
         });
-        let mut tasks = JoinSet::new();
+        let workers = Arc::new(workers);
+        let mut acceptors = JoinSet::new();
         for bound in bound {
-            tasks.spawn(accept(Acceptor {
+            acceptors.spawn(accept(Acceptor {
                 bound,
+                workers: Arc::clone(&workers),
                 service: Arc::clone(service),
                 admission: Arc::clone(&admission),
                 limits: Arc::clone(&shared),
@@ -139,18 +146,22 @@ impl Server {
                 stop: stopped.clone(),
             }));
         }
-        Self { stop, tasks }
+        Self { stop, acceptors, workers }
     }
 
     /// Stops accepting, lets connections answer what they have accepted, closes them.
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
-        while self.tasks.join_next().await.is_some() {}
+        while self.acceptors.join_next().await.is_some() {}
+        if let Some(workers) = Arc::into_inner(self.workers) {
+            workers.stop().await;
+        }
     }
 }
 
 struct Acceptor<S> {
     bound: Bound,
+    workers: Arc<Workers>,
     service: Arc<S>,
     admission: Arc<Admission>,
     limits: Arc<Limits>,
@@ -160,18 +171,16 @@ struct Acceptor<S> {
 
 async fn accept<S: Service>(acceptor: Acceptor<S>) {
     let mut stop = acceptor.stop.clone();
-    let mut connections = JoinSet::new();
     let mut back_off = BACK_OFF.0;
     loop {
         let accepted = tokio::select! {
             accepted = next_connection(&acceptor) => accepted,
             _ = stop.changed() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
             Ok((stream, address, slot)) => {
                 back_off = BACK_OFF.0;
-                admit(&acceptor, &mut connections, stream, address, slot);
+                admit(&acceptor, stream, address, slot);
             }
             Err(error) => {
                 tracing::warn!(listener = %acceptor.bound.name, %error, "cannot accept a connection");
@@ -179,10 +188,6 @@ async fn accept<S: Service>(acceptor: Acceptor<S>) {
                 back_off = (back_off * 2).min(BACK_OFF.1);
             }
         }
-    }
-    let drained = async { while connections.join_next().await.is_some() {} };
-    if timeout(GRACE, drained).await.is_err() {
-        tracing::warn!(listener = %acceptor.bound.name, "connections did not end in time and are cut");
     }
 }
 
@@ -200,7 +205,6 @@ async fn next_connection<S>(
 
 fn admit<S: Service>(
     acceptor: &Acceptor<S>,
-    connections: &mut JoinSet<()>,
     stream: TcpStream,
     address: SocketAddr,
     slot: OwnedSemaphorePermit,
@@ -209,20 +213,20 @@ fn admit<S: Service>(
         tracing::warn!(%address, "too many connections from this address, closed");
         return;
     };
-    if let Err(error) = prepare(&stream, acceptor.send_buffer) {
-        tracing::debug!(%address, %error, "connection ended before it began");
-        return;
-    }
-    let serving = connection::run(
-        stream,
-        address,
-        Arc::clone(&acceptor.bound.name),
-        Arc::clone(&acceptor.service),
-        Arc::clone(&acceptor.limits),
-        acceptor.stop.clone(),
-    );
-    connections.spawn(async move {
-        serving.await;
+    let prepared = prepare(&stream, acceptor.send_buffer).and_then(|()| stream.into_std());
+    let stream = match prepared {
+        Ok(stream) => stream,
+        Err(error) => return tracing::debug!(%address, %error, "connection ended before it began"),
+    };
+    let listener = Arc::clone(&acceptor.bound.name);
+    let service = Arc::clone(&acceptor.service);
+    let limits = Arc::clone(&acceptor.limits);
+    let stop = acceptor.stop.clone();
+    acceptor.workers.serve(move || async move {
+        match TcpStream::from_std(stream) {
+            Ok(stream) => connection::run(stream, address, listener, service, limits, stop).await,
+            Err(error) => tracing::warn!(%address, %error, "a connection cannot be served"),
+        }
         drop((place, slot));
     });
 }

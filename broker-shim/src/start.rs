@@ -20,7 +20,7 @@ use crate::{
     },
     replicas::Replicas,
     server::{self, BindError, Bound, Server},
-    watchman::Watchman,
+    workers::Workers,
 };
 
 /// Why a broker does not start. Each is one sentence that says what to do.
@@ -66,6 +66,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 pub async fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Running, StartError> {
     // First, so that a port in use costs nothing and touches nothing.
     let bound = bind_all(&config)?;
+    let workers = Workers::start(config.log_dirs.len()).map_err(StartError::Thread)?;
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.name.to_string(), bound.address)).collect();
     let advertised = advertised(&config, &bound);
     let config = Arc::new(config);
@@ -75,7 +76,7 @@ pub async fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Running, St
     };
     let broker = Arc::new(broker);
     let retry = tokio::spawn(Arc::clone(&broker.replicas).retry(broker.metadata.clone()));
-    let server = Server::serve(bound, &broker, &config.connections);
+    let server = Server::serve(bound, workers, &broker, &config.connections);
     Ok(Running { addresses, server, broker, retry, fresh })
 }
 
@@ -155,8 +156,7 @@ fn open(
     engine.start_compaction().map_err(StartError::Thread)?;
     let fresh = formatted.fresh;
     let cluster_id = formatted.cluster_id;
-    let watchman = Watchman::start().map_err(StartError::Thread)?;
-    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas, watchman });
+    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas });
     Ok((broker, fresh))
 }
 

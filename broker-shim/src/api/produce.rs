@@ -95,9 +95,7 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
         Err(error) => return Dispatched::Done(malformed(&context, error)),
     };
     let acks = plan.acks;
-    let watched = broker.watchman.watch();
     let attempted = attempt_all(plan, frame);
-    drop(watched);
     let mut all = attempted.iter().flat_map(|topic| &topic.partitions);
     if all.any(|(_, attempted)| attempted.is_postponed()) {
         return Dispatched::Alone(Box::pin(finish_elsewhere(context, acks, attempted)));

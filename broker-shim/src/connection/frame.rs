@@ -1,7 +1,8 @@
 //! Bytes from a socket to frames: four bytes of length, then that many bytes.
 //!
 //! One buffer serves a connection. It is sized by the frame that is arriving, so a large one is received in place and handed
-//! on without a copy; once its bytes are released, the same memory receives the next.
+//! on without a copy; once its bytes are released, the same memory receives the next. While a client sends faster than it is
+//! served, more than one frame is received at a time.
 
 use bytes::{Buf as _, BytesMut};
 use wire::frame::{self, FrameError, PREFIX_LEN};
@@ -10,6 +11,8 @@ use wire::frame::{self, FrameError, PREFIX_LEN};
 const FIRST_ROOM: usize = 4 << 10;
 /// With less room than this left, a receive call is not worth its cost.
 const LEAST_ROOM: usize = 512;
+/// Most room that is offered beyond the frame that is arriving.
+const AHEAD_MAX: usize = 128 << 10;
 /// Most memory that a connection keeps between two frames.
 const KEPT: usize = 1 << 20;
 
@@ -21,13 +24,17 @@ pub(crate) struct FrameBuffer {
     allocated: usize,
     /// The last frame's size: a guess at the next one's.
     expected: usize,
+    /// Room offered beyond the frame that is arriving: grows while receive calls fill what they are offered.
+    ahead: usize,
+    /// What the last receive call was offered.
+    offered: usize,
     limit: usize,
 }
 
 impl FrameBuffer {
     /// A buffer for frames of at most `limit` bytes.
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: BytesMut::new(), allocated: 0, expected: FIRST_ROOM, limit }
+        Self { bytes: BytesMut::new(), allocated: 0, expected: FIRST_ROOM, ahead: 0, offered: 0, limit }
     }
 
     /// The frame that is complete, if one is: its bytes without the length.
@@ -56,12 +63,31 @@ impl FrameBuffer {
         !self.bytes.is_empty()
     }
 
-    /// The buffer with room for what is missing of the frame that is arriving.
+    /// Takes note of how much a receive call took.
+    pub(crate) fn received(&mut self, taken: usize) {
+        self.ahead = if taken == self.offered {
+            (self.ahead * 2).clamp(self.expected.min(AHEAD_MAX), AHEAD_MAX)
+        } else if taken < self.ahead {
+            self.ahead / 2
+        } else {
+            self.ahead
+        };
+    }
+
+    /// The buffer with room for what is missing of the frame that is arriving, and for what follows it.
     pub(crate) fn room(&mut self) -> Result<&mut BytesMut, FrameError> {
+        self.reserve()?;
+        self.offered = self.spare();
+        Ok(&mut self.bytes)
+    }
+
+    fn reserve(&mut self) -> Result<(), FrameError> {
         let missing = match self.announced()? {
-            Some(_) => self.missing()?.max(1),
-            None if self.spare() >= LEAST_ROOM => return Ok(&mut self.bytes),
-            None => self.expected,
+            // A little more than is missing at least: a receive call that is not filled tells the runtime that the socket
+            // is empty, which one that is filled has to find out by another call.
+            Some(_) => self.missing()? + self.ahead.max(LEAST_ROOM),
+            None if self.spare() >= LEAST_ROOM.max(self.ahead) => return Ok(()),
+            None => self.expected.max(self.ahead) + LEAST_ROOM,
         };
         if self.spare() < missing && !self.bytes.try_reclaim(missing) {
             let mut larger = BytesMut::with_capacity(self.bytes.len() + missing);
@@ -69,7 +95,7 @@ impl FrameBuffer {
             self.allocated = larger.capacity();
             self.bytes = larger;
         }
-        Ok(&mut self.bytes)
+        Ok(())
     }
 
     /// Whether memory is held that an idle connection does not need.
@@ -83,12 +109,13 @@ impl FrameBuffer {
             self.bytes = BytesMut::new();
             self.allocated = 0;
             self.expected = FIRST_ROOM;
+            self.ahead = 0;
         }
     }
 
     /// Gives memory back at once that only an unusually large frame needed.
     pub(crate) fn release_excess(&mut self) {
-        if self.allocated > KEPT + PREFIX_LEN {
+        if self.allocated > KEPT + AHEAD_MAX + PREFIX_LEN {
             self.release();
         }
     }
@@ -116,6 +143,7 @@ mod tests {
             let room = buffer.room().unwrap();
             let taken = bytes.len().min(room.capacity() - room.len()).min(step);
             room.extend_from_slice(&bytes[..taken]);
+            buffer.received(taken);
             bytes = &bytes[taken..];
             while let Some(frame) = buffer.take().unwrap() {
                 frames.push(frame.to_vec());
@@ -148,7 +176,7 @@ mod tests {
             buffer.room().unwrap().extend_from_slice(&prefix);
             assert_eq!(buffer.take(), Err(error));
             assert!(buffer.room().is_err());
-            assert!(buffer.allocated <= FIRST_ROOM);
+            assert!(buffer.allocated <= FIRST_ROOM + LEAST_ROOM);
         }
     }
 
@@ -156,10 +184,26 @@ mod tests {
     fn the_memory_of_a_released_frame_receives_the_next_one() {
         let mut buffer = FrameBuffer::new(1 << 20);
         let bytes = frame(&[7; 100_000]);
-        assert_eq!(feed(&mut buffer, &bytes, usize::MAX).len(), 1);
+        // Until the room fits.
+        for _ in 0..8 {
+            assert_eq!(feed(&mut buffer, &bytes, usize::MAX).len(), 1);
+        }
         let place = buffer.room().unwrap().spare_capacity_mut().as_ptr();
         assert_eq!(feed(&mut buffer, &bytes, usize::MAX).len(), 1);
         assert_eq!(buffer.room().unwrap().spare_capacity_mut().as_ptr(), place);
+    }
+
+    #[test]
+    fn frames_that_arrive_together_are_received_together() {
+        let mut buffer = FrameBuffer::new(1 << 20);
+        let stream: Vec<u8> = (0..40).flat_map(|_| frame(&[5; 16 << 10])).collect();
+        assert_eq!(feed(&mut buffer, &stream, usize::MAX).len(), 40);
+        assert!(buffer.ahead >= 64 << 10, "{}", buffer.ahead);
+        for _ in 0..20 {
+            assert_eq!(feed(&mut buffer, &frame(&[5; 16 << 10]), usize::MAX).len(), 1);
+        }
+        assert!(buffer.ahead <= 32 << 10, "{}", buffer.ahead);
+        assert!(buffer.room().unwrap().capacity() <= 2 * AHEAD_MAX);
     }
 
     #[test]

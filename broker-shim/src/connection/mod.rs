@@ -20,7 +20,6 @@ use std::{
 };
 
 use bytes::BytesMut;
-use rustix::net::SendFlags;
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
@@ -146,6 +145,8 @@ struct Connection<S: Service> {
     alone: bool,
     /// It waits for as long as the client likes.
     parked: bool,
+    /// Small answers of the frames that arrived together: they share a write.
+    answers: Vec<u8>,
     active_at: Instant,
 }
 
@@ -171,6 +172,7 @@ pub(crate) async fn run<S: Service>(
         waiting_bytes: 0,
         alone: false,
         parked: false,
+        answers: Vec::new(),
         active_at: Instant::now(),
     };
     let end = match connection.serve(&mut stop).await {
@@ -217,7 +219,10 @@ impl<S: Service> Connection<S> {
             match self.next_event(stop, timer.as_mut()).await? {
                 Event::Received(0) if self.buffer.is_inside_frame() => return Err(End::Stalled),
                 Event::Received(0) => return self.finish(End::ByClient).await,
-                Event::Received(_) => self.active_at = Instant::now(),
+                Event::Received(taken) => {
+                    self.buffer.received(taken);
+                    self.active_at = Instant::now();
+                }
                 Event::Answered(outcome) => {
                     self.front_answered(outcome).await?;
                     self.active_at = Instant::now();
@@ -236,8 +241,15 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Dispatches the frames that are complete, as far as earlier ones allow.
+    /// Dispatches the frames that are complete, as far as earlier ones allow, and sends the answers that are ready, also if
+    /// one of the frames ends the connection.
     async fn dispatch_arrived(&mut self) -> Result<(), End> {
+        let dispatched = self.dispatch_all().await;
+        self.send_answers().await?;
+        dispatched
+    }
+
+    async fn dispatch_all(&mut self) -> Result<(), End> {
         while self.may_dispatch() {
             let Some(frame) = self.next_frame()? else { break };
             self.dispatch(frame).await?;
@@ -273,7 +285,7 @@ impl<S: Service> Connection<S> {
             Dispatched::Done(outcome) if self.waiting.is_empty() => {
                 drop(room);
                 self.buffer.release_excess();
-                return answer(self.sender(), outcome).await;
+                return self.answer(outcome).await;
             }
             Dispatched::Done(outcome) => (Box::pin(std::future::ready(outcome)) as Pending, false),
             Dispatched::Pipelined(pending) => (pending, false),
@@ -292,19 +304,35 @@ impl<S: Service> Connection<S> {
 
     /// Sends what is answered at the front of the queue; small answers share a write.
     async fn answer_ready(&mut self) -> Result<(), End> {
-        let mut gathered = Vec::new();
         while let Some(outcome) = self.poll_front().await {
-            match outcome {
-                Outcome::Answer(Response::Bytes(bytes)) if gathered.len() + bytes.len() <= GATHERED_MAX => {
-                    gathered.extend_from_slice(&bytes);
-                }
-                other => {
-                    send_gathered(self.sender(), &mut gathered).await?;
-                    answer(self.sender(), other).await?;
-                }
-            }
+            self.answer(outcome).await?;
         }
-        send_gathered(self.sender(), &mut gathered).await
+        self.send_answers().await
+    }
+
+    /// Gathers a small answer, sends any other behind those that were gathered.
+    async fn answer(&mut self, outcome: Outcome) -> Result<(), End> {
+        match outcome {
+            Outcome::Answer(Response::Bytes(bytes)) if self.answers.len() + bytes.len() <= GATHERED_MAX => {
+                self.answers.extend_from_slice(&bytes);
+                Ok(())
+            }
+            Outcome::Answer(response) => {
+                self.send_answers().await?;
+                Ok(self.sender().send(response).await?)
+            }
+            Outcome::Silent => Ok(()),
+            Outcome::Close(reason) => Err(End::Request(reason)),
+        }
+    }
+
+    async fn send_answers(&mut self) -> Result<(), End> {
+        if self.answers.is_empty() {
+            return Ok(());
+        }
+        let answers = std::mem::take(&mut self.answers);
+        self.sender().send_bytes(&answers).await?;
+        Ok(())
     }
 
     /// The front's outcome if it is there.
@@ -332,7 +360,7 @@ impl<S: Service> Connection<S> {
 
     async fn front_answered(&mut self, outcome: Outcome) -> Result<(), End> {
         self.remove_front();
-        answer(self.sender(), outcome).await?;
+        self.answer(outcome).await?;
         self.answer_ready().await
     }
 
@@ -363,9 +391,9 @@ impl<S: Service> Connection<S> {
         while let Some(front) = self.waiting.front_mut() {
             let outcome = front.outcome.as_mut().await;
             self.remove_front();
-            answer(self.sender(), outcome).await?;
+            self.answer(outcome).await?;
         }
-        Ok(())
+        self.send_answers().await
     }
 
     async fn next_event(
@@ -459,20 +487,6 @@ impl<S: Service> Connection<S> {
             self.answer_all().await?;
         }
         Err(end)
-    }
-}
-
-async fn send_gathered(sender: Sender<'_>, gathered: &mut Vec<u8>) -> Result<(), End> {
-    sender.send_bytes(gathered, SendFlags::empty()).await?;
-    gathered.clear();
-    Ok(())
-}
-
-async fn answer(sender: Sender<'_>, outcome: Outcome) -> Result<(), End> {
-    match outcome {
-        Outcome::Answer(response) => Ok(sender.send(response).await?),
-        Outcome::Silent => Ok(()),
-        Outcome::Close(reason) => Err(End::Request(reason)),
     }
 }
 

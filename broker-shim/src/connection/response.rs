@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use bytes::Bytes;
 use log_engine::FileSlice;
-use rustix::net::{SendFlags, send};
+use rustix::net::{SendFlags, send, sockopt::set_tcp_cork};
 use tokio::{io::Interest, net::TcpStream, task::spawn_blocking, time::timeout};
 
 /// A response, its length prefix included.
@@ -37,28 +37,26 @@ pub(crate) struct Sender<'a> {
 impl Sender<'_> {
     pub(crate) async fn send(&self, response: Response) -> io::Result<()> {
         match response {
-            Response::Bytes(bytes) => self.send_bytes(&bytes, SendFlags::empty()).await,
+            Response::Bytes(bytes) => self.send_bytes(&bytes).await,
             Response::Pieces(pieces) => self.send_pieces(pieces).await,
         }
     }
 
+    /// Corked, so that header, records and the few bytes behind them share segments: each segment wakes the client.
     async fn send_pieces(&self, pieces: Vec<Piece>) -> io::Result<()> {
-        let last = pieces.len().saturating_sub(1);
-        for (index, piece) in pieces.into_iter().enumerate() {
-            // More is announced, so that header and records share a segment.
-            let flags = if index == last { SendFlags::empty() } else { SendFlags::MORE };
+        set_tcp_cork(self.stream, true)?;
+        for piece in pieces {
             match piece {
-                Piece::Bytes(bytes) => self.send_bytes(&bytes, flags).await?,
+                Piece::Bytes(bytes) => self.send_bytes(&bytes).await?,
                 Piece::File(slice) => self.send_file(slice).await?,
             }
         }
-        Ok(())
+        Ok(set_tcp_cork(self.stream, false)?)
     }
 
-    pub(crate) async fn send_bytes(&self, mut bytes: &[u8], flags: SendFlags) -> io::Result<()> {
+    pub(crate) async fn send_bytes(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let sent =
-                self.when_writable(|| Ok(send(self.stream, bytes, flags | SendFlags::NOSIGNAL)?)).await?;
+            let sent = self.when_writable(|| Ok(send(self.stream, bytes, SendFlags::NOSIGNAL)?)).await?;
             bytes = &bytes[sent..];
         }
         Ok(())

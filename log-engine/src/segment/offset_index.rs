@@ -99,7 +99,10 @@ mod tests {
             let whole = u64::from(index.last().expect("entries").offset.get());
             for offset in (0..=whole + 10).step_by(97) {
                 let reached = |entry: OffsetEntry| u64::from(entry.offset.get()) <= offset;
-                let mut found = |near: Option<u64>| match index.floor(&disk, reached, ReadMode::Blocking).expect("read") {
+                let mut found = |near: Option<u64>| match index
+                    .floor(&disk, reached, ReadMode::Blocking)
+                    .expect("read")
+                {
                     Floor::Found(entry) => entry,
                     Floor::InFile(view) => match near {
                         Some(part) => view.near(part, whole).floor(reached, ReadMode::Blocking),
