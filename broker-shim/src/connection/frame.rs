@@ -9,7 +9,7 @@ use wire::frame::{self, FrameError, PREFIX_LEN};
 
 /// Room that is offered to a connection of which nothing is known yet.
 const FIRST_ROOM: usize = 4 << 10;
-/// With less room than this left, a receive call is not worth its cost.
+/// Offered beyond what is missing of a frame.
 const LEAST_ROOM: usize = 512;
 /// Most room that is offered beyond the frame that is arriving.
 const AHEAD_MAX: usize = 128 << 10;
@@ -86,7 +86,7 @@ impl FrameBuffer {
             // A little more than is missing at least: a receive call that is not filled tells the runtime that the socket
             // is empty, which one that is filled has to find out by another call.
             Some(_) => self.missing()? + self.ahead.max(LEAST_ROOM),
-            None if self.spare() >= LEAST_ROOM.max(self.ahead) => return Ok(()),
+            None if self.spare() >= (self.expected / 4).max(self.ahead) => return Ok(()),
             None => self.expected.max(self.ahead) + LEAST_ROOM,
         };
         if self.spare() < missing && !self.bytes.try_reclaim(missing) {
