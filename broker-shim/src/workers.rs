@@ -188,13 +188,11 @@ mod tests {
     #[tokio::test]
     async fn a_connection_whose_thread_is_held_up_is_served_by_another() {
         let workers = Workers::start(1).unwrap();
-        let held = Arc::new(Mutex::new(()));
-        let guard = held.lock().unwrap();
-        let holding = Arc::clone(&held);
+        let (release, held) = std::sync::mpsc::channel::<()>();
         let (stuck, is_stuck) = oneshot::channel();
         workers.serve(move || async move {
             stuck.send(()).unwrap();
-            drop(holding.lock());
+            let _ = held.recv();
         });
         is_stuck.await.unwrap();
         // Each of these would be offered to the free thread first, until it has more than the one that is held up.
@@ -206,7 +204,6 @@ mod tests {
             });
             tokio::time::timeout(Duration::from_secs(20), is_done).await.unwrap().unwrap();
         }
-        drop(guard);
-        drop(workers);
+        drop(release);
     }
 }

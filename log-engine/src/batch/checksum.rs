@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn pieces_of_any_length_come_to_the_checksum_of_the_whole() {
-        let bytes: Vec<u8> = (0..3000_u32).map(|i| (i * 31 >> 2) as u8).collect();
+        let bytes: Vec<u8> = (0..3000_u32).map(|i| ((i * 31) >> 2) as u8).collect();
         assert_eq!(Crc32c::new().value(), crc32c(&[]));
         for len in [1, 2, 7, 64, 255, 256, 1000, 2999, 3000] {
             let mut pieces = Crc32c::new();
