@@ -18,7 +18,7 @@ use log_engine::{
 };
 
 const NOW: i64 = 1_700_000_000_000;
-const SEGMENT_BYTES: u32 = 64 << 20;
+const SEGMENT_BYTES: u32 = 16 << 20;
 const BATCH_BYTES: usize = 16 << 10;
 const WRITES_PER_KEY: u64 = 4;
 const PASSES: usize = 3;

@@ -62,26 +62,33 @@ pub(crate) fn visit_records(
     mut visit: impl FnMut(&Candidate<'_>),
 ) -> Result<(), RecordError> {
     let body = unfold(batch, cap, &mut buffers.unfolded)?;
-    walk(batch, body, |candidate, _| visit(candidate)).map(drop)
+    walk(batch, body, |candidate, _| visit(&candidate)).map(drop)
 }
 
-/// Asks of each record whether it stays.
-pub(crate) fn filter<'b>(
+/// Asks of each record whether it stays. `prepare` sees all of them before `stays` sees the first: what it fetches from
+/// memory is fetched side by side.
+pub(crate) fn filter<'b, T>(
     batch: &BatchView<'b>,
     cap: DecompressionCap,
     buffers: &'b mut FilterBuffers,
-    mut stays: impl FnMut(&Candidate<'_>) -> bool,
+    mut prepare: impl FnMut(&Candidate<'_>) -> T,
+    mut stays: impl FnMut(&Candidate<'_>, T) -> bool,
 ) -> Result<Filtered<'b>, RecordError> {
     let FilterBuffers { unfolded, kept, folding } = buffers;
     let body = unfold(batch, cap, unfolded)?;
     kept.clear();
     let mut has_tombstone = false;
+    let mut records = Vec::new();
     let read = walk(batch, body, |candidate, record| {
-        if stays(candidate) {
+        let prepared = prepare(&candidate);
+        records.push((candidate, record, prepared));
+    })?;
+    for (candidate, record, prepared) in records {
+        if stays(&candidate, prepared) {
             has_tombstone |= !candidate.has_value;
             kept.push(record);
         }
-    })?;
+    }
     Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
 }
 
@@ -223,10 +230,10 @@ fn unfold<'b>(
 }
 
 // Answers how many records there were.
-fn walk(
+fn walk<'r>(
     batch: &BatchView<'_>,
-    body: &[u8],
-    mut each: impl FnMut(&Candidate<'_>, Kept),
+    body: &'r [u8],
+    mut each: impl FnMut(Candidate<'r>, Kept),
 ) -> Result<u32, RecordError> {
     let count = batch.record_count();
     let count = u32::try_from(count).map_err(|_| RecordError::Count { count })?;
@@ -235,7 +242,7 @@ fn walk(
         let at = body.len() - rest.len();
         let (candidate, kept) = read_record(batch, &mut rest, at)
             .map_err(|rule| RecordError::Malformed { index: index as i32, rule })?;
-        each(&candidate, kept);
+        each(candidate, kept);
     }
     if rest.is_empty() || count == 0 { Ok(count) } else { Err(RecordError::BytesLeft) }
 }
@@ -325,8 +332,9 @@ mod tests {
             let batch = BatchView::read(&bytes).unwrap();
             for horizon in [None, Some(TimestampMs::new(5_000)), Some(TimestampMs::new(10))] {
                 let mut buffers = FilterBuffers::default();
-                let stays = |c: &Candidate<'_>| c.offset.get() >= 103 && c.offset.get() != 106;
-                let filtered = filter(&batch, DecompressionCap::default(), &mut buffers, stays).unwrap();
+                let stays = |c: &Candidate<'_>, ()| c.offset.get() >= 103 && c.offset.get() != 106;
+                let cap = DecompressionCap::default();
+                let filtered = filter(&batch, cap, &mut buffers, |_| (), stays).unwrap();
                 assert_eq!((filtered.read, filtered.kept(), filtered.has_tombstone), (10, 6, true));
                 let mut out = vec![9, 9];
                 filtered.write(horizon, &mut out).unwrap();

@@ -21,7 +21,7 @@ use super::CleanerConfig;
 use super::choose::Cleanable;
 use super::group::{Member, group};
 use super::keep::{BatchFate, LastOfProducer, fate_of, horizon_of, keeps_record, keeps_tombstones};
-use super::offset_map::OffsetMap;
+use super::offset_map::{KeyHash, OffsetMap};
 use super::transactions::Transactions;
 use super::walk::{Walk, WalkError};
 
@@ -130,6 +130,7 @@ pub(super) struct Cleaning<'a> {
 #[derive(Default)]
 struct Buffers {
     read: Vec<u8>,
+    keys: Vec<(KeyHash, Offset)>,
     filter: FilterBuffers,
     write: Vec<u8>,
 }
@@ -223,17 +224,15 @@ impl<'a> Cleaning<'a> {
             if batch.is_control() {
                 transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
             } else if !transactions.pass_data(&batch) {
-                let mut is_full = false;
+                let keys = &mut buffers.keys;
+                keys.clear();
                 filter::visit_records(&batch, CAP, &mut buffers.filter, |record| {
-                    if let Some(key) = record.key
-                        && record.offset >= first_dirty
-                        && !is_full
-                    {
-                        is_full = !map.put(key, record.offset);
+                    if record.offset >= first_dirty {
+                        keys.extend(record.key.map(|key| (map.prepare(key), record.offset)));
                     }
                 })
                 .map_err(|error| unreadable(&batch, &error))?;
-                if is_full {
+                if !keys.iter().all(|(key, offset)| map.put(*key, *offset)) {
                     return Ok(Mapped::Full);
                 }
             }
@@ -337,7 +336,10 @@ impl<'a> Cleaning<'a> {
         let is_control = batch.is_control();
         let keeps_tombstones = keeps_tombstones(batch, *now);
         let mapped_to = map.latest();
-        let stays = |record: &filter::Candidate<'_>| {
+        let prepare = |record: &filter::Candidate<'_>| {
+            if is_control { None } else { record.key.map(|key| map.prepare(key)) }
+        };
+        let stays = |record: &filter::Candidate<'_>, key: Option<KeyHash>| {
             is_control
                 || keeps_record(
                     record.offset,
@@ -345,10 +347,10 @@ impl<'a> Cleaning<'a> {
                     record.has_value,
                     keeps_tombstones,
                     mapped_to,
-                    || map.get(record.key.unwrap_or_default()),
+                    || key.and_then(|key| map.get(key)),
                 )
         };
-        let filtered = filter::filter(batch, CAP, &mut buffers.filter, stays)
+        let filtered = filter::filter(batch, CAP, &mut buffers.filter, prepare, stays)
             .map_err(|error| unreadable(batch, &error))?;
         report.records_read += u64::from(filtered.read);
         report.records_kept += u64::from(filtered.kept());
