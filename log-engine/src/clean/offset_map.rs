@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Keys themselves are not kept: two keys of the same hash would count as one, so the hash has 128 bits and a secret
-//! key, drawn once in the life of the process. The table grows in three steps, so that a log with few keys costs little;
-//! while it grows, the table before it is there as well, an eighth of its size.
+//! key, drawn once in the life of the process. The table doubles in its place, so that a log with few keys costs little
+//! and one with many never more than the bound.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::hint::black_box;
@@ -17,9 +17,6 @@ use crate::types::Offset;
 const SLOT_BYTES: u64 = 24;
 
 const WORDS: usize = 3;
-
-/// How much larger each table is than the one before.
-const GROWTH: usize = 8;
 
 /// Tables smaller than this are not worth growing.
 const SLOTS_MIN: usize = 1 << 15;
@@ -51,8 +48,10 @@ impl KeyHasher {
 #[derive(Debug)]
 pub(crate) struct OffsetMap {
     hasher: KeyHasher,
-    // Three words a slot, zeroed by the system: pages without keys are never touched.
+    // Three words a slot.
     table: Vec<u64>,
+    // How often the table can still double; it has `slots_max >> doublings` slots.
+    doublings: u32,
     slots: usize,
     slots_max: usize,
     len: usize,
@@ -65,14 +64,13 @@ impl OffsetMap {
     /// A map of `bytes` at most, of whose slots `load_factor` are filled at most.
     pub(crate) fn new(bytes: u64, load_factor: f64) -> Self {
         let slots_max = (bytes / SLOT_BYTES).max(1) as usize;
-        let mut slots = slots_max;
-        while slots / GROWTH >= SLOTS_MIN {
-            slots /= GROWTH;
-        }
+        let doublings = (slots_max / SLOTS_MIN).checked_ilog2().unwrap_or(0);
+        let slots = slots_max >> doublings;
         let load_factor = load_factor.clamp(0.0, 1.0);
         Self {
             hasher: KeyHasher::default(),
             table: vec![0; slots * WORDS],
+            doublings,
             slots,
             slots_max,
             len: 0,
@@ -98,7 +96,7 @@ impl OffsetMap {
         if self.len >= self.len_max {
             return false;
         }
-        if self.slots < self.slots_max && self.len as f64 >= self.slots as f64 * self.load_factor.min(0.8) {
+        if self.doublings > 0 && self.len as f64 >= self.slots as f64 * self.load_factor.min(0.8) {
             self.grow();
         }
         self.len += usize::from(place(&mut self.table, self.slots, hash, offset.get() as u64));
@@ -136,18 +134,44 @@ impl OffsetMap {
         self.len
     }
 
+    // Entries lie in the order of their home slots, and a home in the larger table is never before that in the smaller one.
+    // So, from the last entry to the first, each finds its new slot among those that are done; the few that do not, where
+    // the table begins and ends, wait until all are.
     fn grow(&mut self) {
-        let slots = (self.slots * GROWTH).min(self.slots_max);
-        let mut table = vec![0; slots * WORDS];
-        for entry in self.table.chunks_exact(WORDS) {
+        let before = self.slots;
+        self.doublings -= 1;
+        self.slots = self.slots_max >> self.doublings;
+        self.table.resize(self.slots * WORDS, 0);
+        let mut waiting = Vec::new();
+        for slot in (0..before).rev() {
+            let entry = &mut self.table[slot * WORDS..][..WORDS];
             if let [high, low, offset] = *entry
                 && low != 0
             {
-                place(&mut table, slots, KeyHash([high, low]), offset);
+                entry.fill(0);
+                let hash = KeyHash([high, low]);
+                if !place_behind(&mut self.table, self.slots, hash, offset, slot) {
+                    waiting.push((hash, offset));
+                }
             }
         }
-        (self.table, self.slots) = (table, slots);
+        for (hash, offset) in waiting {
+            place(&mut self.table, self.slots, hash, offset);
+        }
     }
+}
+
+// Puts an entry that the table does not hold into a slot not before `first`; false where there is none on its way.
+fn place_behind(table: &mut [u64], slots: usize, hash: KeyHash, offset: u64, first: usize) -> bool {
+    let home = home(hash, slots);
+    if home < first {
+        return false;
+    }
+    let Some(free) = table[home * WORDS..].chunks_exact_mut(WORDS).find(|entry| entry[1] == 0) else {
+        return false;
+    };
+    free.copy_from_slice(&[hash.0[0], hash.0[1], offset]);
+    true
 }
 
 // The slot that a hash is looked for first.
