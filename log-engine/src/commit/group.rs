@@ -1,7 +1,5 @@
 //! Which waiting appends form the next group, and which writes it takes. Pure.
 
-use super::CommitLimits;
-
 /// What grouping has to know of an append.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) struct Place {
@@ -15,13 +13,20 @@ pub(super) struct Place {
     pub(super) sync: bool,
 }
 
+/// How large a group may become.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct GroupBounds {
+    pub(super) bytes_max: u64,
+    pub(super) appends_max: usize,
+}
+
 /// How many of the waiting appends, from the front, make the next group: at least one where any waits.
-pub(super) fn next_group(lens: impl Iterator<Item = u64>, limits: &CommitLimits) -> usize {
+pub(super) fn next_group(lens: impl Iterator<Item = u64>, bounds: GroupBounds) -> usize {
     let mut bytes: u64 = 0;
     let mut appends = 0;
-    for len in lens.take(limits.group_appends_max.max(1)) {
+    for len in lens.take(bounds.appends_max.max(1)) {
         bytes = bytes.saturating_add(len);
-        if appends > 0 && bytes > limits.group_bytes_max {
+        if appends > 0 && bytes > bounds.bytes_max {
             break;
         }
         appends += 1;
@@ -82,10 +87,6 @@ pub(super) fn plan(places: &[Place], parts_max: usize) -> Plan {
 mod tests {
     use super::*;
 
-    fn limits(bytes: u64, appends: usize) -> CommitLimits {
-        CommitLimits { waiting_bytes_max: 0, group_bytes_max: bytes, group_appends_max: appends }
-    }
-
     fn place(file: usize, position: u64, len: u64) -> Place {
         Place { file, position, len, sync: false }
     }
@@ -101,7 +102,8 @@ mod tests {
             (&[u64::MAX, u64::MAX], u64::MAX, 10, 2),
         ];
         for (lens, bytes, appends, expected) in cases {
-            assert_eq!(next_group(lens.iter().copied(), &limits(bytes, appends)), expected, "{lens:?}");
+            let bounds = GroupBounds { bytes_max: bytes, appends_max: appends };
+            assert_eq!(next_group(lens.iter().copied(), bounds), expected, "{lens:?}");
         }
     }
 

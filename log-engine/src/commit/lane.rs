@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::io::{QueueCounts, WriteGroup, WriteQueue, write_runs};
 
 use super::carry::{Verdict, carry_out, precheck, verdict_of_write};
-use super::group::next_group;
+use super::group::{GroupBounds, next_group};
 use super::lead::{Lead, Pace};
 use super::{CommitError, CommitLimits, CommitRequest, Counters, DirState, Durability};
 
@@ -19,7 +19,7 @@ use super::{CommitError, CommitLimits, CommitRequest, Counters, DirState, Durabi
 pub(super) struct Lanes {
     pub(super) dir: Arc<DirState>,
     pub(super) counters: Counters,
-    limits: CommitLimits,
+    waiting_bytes_max: u64,
     os: Lane,
     sync: Lane,
     waiting_bytes: AtomicU64,
@@ -27,8 +27,9 @@ pub(super) struct Lanes {
     room_made: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lane {
+    bounds: GroupBounds,
     state: Mutex<LaneState>,
     wake: Condvar,
     // Mirrors whether `waiting` has anything, so that `drive` can pass by an empty lane without its lock.
@@ -49,12 +50,15 @@ struct LaneState {
 
 impl Lanes {
     pub(super) fn new(dir: Arc<DirState>, limits: CommitLimits) -> Self {
+        let CommitLimits { waiting_bytes_max, os_group_bytes_max, sync_group_bytes_max, group_appends_max } =
+            limits;
+        let bounds = |bytes_max| GroupBounds { bytes_max, appends_max: group_appends_max };
         Self {
             dir,
             counters: Counters::default(),
-            limits,
-            os: Lane::default(),
-            sync: Lane::default(),
+            waiting_bytes_max,
+            os: Lane::new(bounds(os_group_bytes_max)),
+            sync: Lane::new(bounds(sync_group_bytes_max)),
             waiting_bytes: AtomicU64::new(0),
             room: Mutex::new(()),
             room_made: Condvar::new(),
@@ -87,7 +91,7 @@ impl Lanes {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.waiting_bytes.load(Ordering::Relaxed) < self.limits.waiting_bytes_max
+        self.waiting_bytes.load(Ordering::Relaxed) < self.waiting_bytes_max
     }
 
     pub(super) fn wait_for_room(&self) {
@@ -179,7 +183,7 @@ impl Lanes {
 
     fn take_lead<'a>(&'a self, lane: &'a Lane, state: &mut LaneState) -> Led<'a> {
         state.led = true;
-        let count = next_group(state.waiting.iter().map(|r| r.bytes.len() as u64), &self.limits);
+        let count = next_group(state.waiting.iter().map(|r| r.bytes.len() as u64), lane.bounds);
         let requests = match count {
             1 => Requests::One(state.waiting.pop_front().expect("the group counts one that waits")),
             _ => Requests::Many(state.waiting.drain(..count).collect()),
@@ -263,7 +267,7 @@ impl Lanes {
 
     fn release_room(&self, bytes: u64) {
         let before = self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
-        let limit = self.limits.waiting_bytes_max;
+        let limit = self.waiting_bytes_max;
         let was_full = before >= limit;
         if (was_full && before - bytes < limit) || self.dir.offline().is_some() {
             // Taken so that a thread between its check and its sleep does not miss the call.
@@ -328,6 +332,10 @@ impl WriteQueue for PageCacheOnly {
 }
 
 impl Lane {
+    fn new(bounds: GroupBounds) -> Self {
+        Self { bounds, state: Mutex::default(), wake: Condvar::new(), has_waiting: AtomicBool::new(false) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, LaneState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -79,17 +79,27 @@ pub trait CommitTarget: Send + Sync + fmt::Debug {
 /// Bounds of a committer.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct CommitLimits {
-    /// Bytes that may wait or be in flight before [`Committer::has_room`] says no.
+    /// Bytes that may wait or be in flight before [`Committer::has_room`] says no: what a data directory's appends hold
+    /// of memory, groups included, but for one append of each thread that was admitted at the same moment.
     pub waiting_bytes_max: u64,
-    /// Bytes of one group; a single larger append is a group of its own.
-    pub group_bytes_max: u64,
-    /// Appends of one group.
+    /// Bytes of one group of `os` appends; a single larger append is a group of its own. Small, because a caller's
+    /// thread may write it.
+    pub os_group_bytes_max: u64,
+    /// Bytes of one group of `sync` appends; a single larger append is a group of its own. Large enough that big
+    /// batches share a flush too; at most half of `waiting_bytes_max`, so that the next group gathers meanwhile.
+    pub sync_group_bytes_max: u64,
+    /// Appends of one group, of either kind.
     pub group_appends_max: usize,
 }
 
 impl Default for CommitLimits {
     fn default() -> Self {
-        Self { waiting_bytes_max: 64 << 20, group_bytes_max: 8 << 20, group_appends_max: 1024 }
+        Self {
+            waiting_bytes_max: 64 << 20,
+            os_group_bytes_max: 8 << 20,
+            sync_group_bytes_max: 32 << 20,
+            group_appends_max: 1024,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod damage;
 mod ends;
 mod hints;
 mod retention;
+mod sharing;
 mod waiting;
 
 use std::path::{Path, PathBuf};

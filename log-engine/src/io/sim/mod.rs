@@ -9,6 +9,7 @@
 
 mod content;
 mod fault;
+mod gate;
 mod names;
 mod seeded;
 
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::threads::ThreadsQueue;
 use super::{
@@ -24,9 +25,11 @@ use super::{
     ShortWrite, WriteQueue,
 };
 use content::Content;
+use gate::Gate;
 use names::{Change, Inode, Names, Node};
 
 pub use fault::{Fault, Operation};
+pub use gate::HeldFlushes;
 pub use seeded::Seeded;
 
 /// The simulated disk. Clones are the same disk.
@@ -42,6 +45,7 @@ struct Machine {
     inodes_made: Inode,
     locked: BTreeSet<PathBuf>,
     faults: Vec<Fault>,
+    gates: Vec<Weak<Gate>>,
     full: bool,
     operations: u64,
     power_off_at: Option<u64>,
@@ -82,6 +86,15 @@ impl SimDisk {
     /// No more errors than those that already struck.
     pub fn clear_faults(&self) {
         self.machine().faults.clear();
+    }
+
+    /// Flushes of files whose path contains `text` wait until the answer is dropped. What they make durable is decided
+    /// then.
+    #[must_use = "flushes wait only as long as this exists"]
+    pub fn hold_flushes(&self, text: &str) -> HeldFlushes {
+        let gate = Arc::new(Gate::on(text));
+        self.machine().gates.push(Arc::downgrade(&gate));
+        HeldFlushes::new(gate)
     }
 
     /// While set, every write that makes a file longer ends with ENOSPC at the file's end.
@@ -133,6 +146,11 @@ impl Machine {
         }
         let path = path.to_string_lossy();
         Ok(self.faults.iter_mut().find_map(|fault| fault.strikes(operation, &path).then(|| fault.clone())))
+    }
+
+    fn gate_of(&self, path: &Path) -> Option<Arc<Gate>> {
+        let path = path.to_string_lossy();
+        self.gates.iter().filter_map(Weak::upgrade).find(|gate| gate.concerns(&path))
     }
 
     fn content(&mut self, inode: Inode) -> &mut Content {
@@ -367,6 +385,11 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let gate = self.disk.machine().gate_of(&self.path);
+        // Without the machine, whose other operations go on.
+        if let Some(gate) = gate {
+            gate.pass();
+        }
         let mut machine = self.disk.machine();
         match machine.strike(Operation::Sync, &self.path)? {
             Some(fault) => {
