@@ -23,7 +23,9 @@ fn counts_of_64_producers(len: usize, partitions: i32) -> CommitCounts {
     held.wait_for_one();
     waiting.extend((0..PRODUCERS as usize).map(|producer| append_at_once(&logs[producer % logs.len()], len)));
     drop(held);
-    waiting.into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    for ticket in waiting {
+        ticket.wait().unwrap();
+    }
 
     let (first, mut counts) = (1, engine.counts().commits);
     counts.appends -= before.appends + first;
