@@ -157,8 +157,8 @@ impl Log {
         while let Some(current) = segment {
             let (size, _) = current.published();
             let found = current.batch_reaching(offset, size, mode)?;
-            if current.offset_index_is_to_mend() && mode == ReadMode::Blocking {
-                current.mend_offset_index(self.config().index_interval_bytes)?;
+            if mode == ReadMode::Blocking && current.offset_index_is_wrong() {
+                current.mend_offset_index(self.config().index_interval_bytes, self.home.clock.now());
             }
             if let Some(batch) = found {
                 return Ok(Some((current, batch)));

@@ -1,5 +1,6 @@
 //! What a crash can leave between a log's files: deletions begun, cleanings unfinished, cleanings finished but not put
-//! in place. The rules are those of Kafka's `LogLoader`. Files that are none of a log's are left alone.
+//! in place; there the rules are those of Kafka's `LogLoader`. And files written beside those that they were to replace.
+//! Files that are none of a log's are left alone.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use crate::types::Offset;
 /// Finishes what was begun; answers the base offsets of the segments, ascending.
 pub(super) fn sweep(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Offset>, ReadError> {
     let files = list(disk, dir)?;
-    finish_deletions(disk, &files)?;
+    remove_useless(disk, &files)?;
     finish_swaps(disk, dir, &files)?;
     let live = list(disk, dir)?;
     let is_segment = |name: &FileName| name.file_type == FileType::Log && name.state == FileState::Live;
@@ -32,10 +33,10 @@ fn list(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Vec<(PathBuf, FileName)>
         .collect())
 }
 
-fn finish_deletions(disk: &Arc<dyn Disk>, files: &[(PathBuf, FileName)]) -> io::Result<()> {
+fn remove_useless(disk: &Arc<dyn Disk>, files: &[(PathBuf, FileName)]) -> io::Result<()> {
     files
         .iter()
-        .filter(|(_, name)| name.state == FileState::Deleted)
+        .filter(|(_, name)| matches!(name.state, FileState::Deleted | FileState::Unfinished))
         .try_for_each(|(path, _)| disk.remove_file(path))
 }
 

@@ -1,29 +1,35 @@
 //! Finding a batch by its offset or its time. The indexes are hints, the `.log` is the truth: what an entry says is
 //! held against the header that it points to, and where they differ the log is searched from its beginning. That is
-//! said once a segment, and the offset index is written anew, see [`Segment::mend_offset_index`].
+//! said once, and the offset index is written anew, see [`Segment::mend_offset_index`].
 //!
 //! What ends inside a batch before it comes to the published end was cut short: nothing more is found there, and
 //! readers go on in the next segment, as in Kafka, where the cut batch is no batch. That, too, is said once.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::error::{Corruption, ReadError, Rule};
 use crate::io::DiskFile;
 use crate::types::{Offset, TimestampMs};
 
 use super::Segment;
-use super::index::{Floor, IndexFile};
+use super::index::{Floor, WrittenBeside};
+use super::name::FileType;
 use super::offset_index::OffsetEntry;
 use super::pace::Pace;
 use super::scan::{BatchAt, ReadMode, batch_reaching, header_at};
 use super::time_index::TimeEntry;
 
+/// Between two attempts to write an index anew: whoever reads meanwhile searches the log.
+pub(crate) const MENDING_INTERVAL_MS: i64 = 60_000;
+
 /// What is known against a segment's files.
 #[derive(Debug, Default)]
 pub(super) struct Suspicions {
     offset_index_is_wrong: AtomicBool,
-    offset_index_was_mended: AtomicBool,
+    // When an attempt to mend it may be made; never again once one succeeded.
+    next_mending_ms: AtomicI64,
     time_index_is_wrong: AtomicBool,
     cut_was_told: AtomicBool,
 }
@@ -215,7 +221,13 @@ impl Segment {
     }
 
     fn suspect_offset_index(&self) {
-        self.suspicions.offset_index_is_wrong.store(true, Ordering::Relaxed);
+        if !self.suspicions.offset_index_is_wrong.swap(true, Ordering::Relaxed) {
+            let path = self.state().offset_index.path().to_owned();
+            tracing::warn!(
+                "{} does not agree with its log, which is searched until the index is written anew",
+                path.display()
+            );
+        }
     }
 
     fn suspect_time_index(&self) {
@@ -225,40 +237,57 @@ impl Segment {
         }
     }
 
-    /// Whether the offset index was found wrong and has not been written anew. An index that is wrong again is left
-    /// alone: its disk does not keep what it is given.
-    pub(crate) fn offset_index_is_to_mend(&self) -> bool {
+    pub(crate) fn offset_index_is_wrong(&self) -> bool {
         self.suspicions.offset_index_is_wrong.load(Ordering::Relaxed)
-            && !self.suspicions.offset_index_was_mended.load(Ordering::Relaxed)
     }
 
-    /// Writes the offset index anew from the headers of the log. Appends go on meanwhile, and whoever searches the old
-    /// file goes on searching that.
-    pub(crate) fn mend_offset_index(&self, index_interval_bytes: u32) -> Result<(), ReadError> {
-        if self.suspicions.offset_index_was_mended.swap(true, Ordering::AcqRel) {
-            return Ok(());
+    /// Writes the offset index anew from the headers of the log, unless somebody tried a short while ago. What was to be
+    /// read is found without it, so a failure is told and no more. An index that is wrong again after it was mended is left
+    /// alone: its disk does not keep what it is given.
+    pub(crate) fn mend_offset_index(&self, index_interval_bytes: u32, now: TimestampMs) {
+        if !self.begin_mending(now.get()) {
+            return;
         }
+        let path = self.path.file(self.base_offset, FileType::OffsetIndex);
+        match self.write_offset_index_anew(&path, index_interval_bytes) {
+            Ok(true) => {
+                self.suspicions.next_mending_ms.store(i64::MAX, Ordering::Release);
+                self.suspicions.offset_index_is_wrong.store(false, Ordering::Relaxed);
+                tracing::warn!("{} did not agree with its log and was written anew", path.display());
+            }
+            Ok(false) => {}
+            Err(error) => tracing::warn!("{} cannot be written anew yet: {error}", path.display()),
+        }
+    }
+
+    // One reader gets the attempt.
+    fn begin_mending(&self, now: i64) -> bool {
+        let next = &self.suspicions.next_mending_ms;
+        let due = next.load(Ordering::Acquire);
+        let later = now.saturating_add(MENDING_INTERVAL_MS);
+        now >= due && next.compare_exchange(due, later, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    // Appends go on meanwhile, and whoever searches the old file goes on searching that. `false` where the segment was cut
+    // or renamed meanwhile: then what was written is of no use.
+    fn write_offset_index_anew(&self, path: &Path, index_interval_bytes: u32) -> Result<bool, ReadError> {
         let file = self.file()?;
         let (size, _) = self.published();
-        let path = self.state().offset_index.path().to_owned();
         let mut walk = IndexWalk { interval: index_interval_bytes, ..IndexWalk::default() };
         walk.through(&*file, self.base_offset, size)?;
-        let written = IndexFile::write_beside(&self.disk, &path, &walk.due)?;
+        let written = WrittenBeside::write(&self.disk, path, &walk.due)?;
         walk.due.clear();
         let mut state = self.state();
         let state = &mut *state;
-        // Cut or renamed meanwhile: then this index is of no use, and the next opening has a look at it.
         if state.size < size || state.offset_index.path() != path {
-            return Ok(self.disk.remove_file(&written)?);
+            return Ok(false);
         }
         walk.through(&*file, self.base_offset, state.size)?;
-        state.offset_index.replace(&self.disk, &written)?;
+        state.offset_index.replace(written)?;
         for entry in walk.due {
             state.offset_index.append(&self.disk, entry)?;
         }
-        self.suspicions.offset_index_is_wrong.store(false, Ordering::Relaxed);
-        tracing::warn!("{} did not agree with its log and was written anew", path.display());
-        Ok(())
+        Ok(true)
     }
 }
 

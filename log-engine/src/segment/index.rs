@@ -13,7 +13,9 @@ use std::sync::Arc;
 use crate::error::{Corruption, Rule};
 use crate::io::{Disk, FileHandle, OpenMode};
 
+use super::name::UNFINISHED;
 use super::scan::{ReadMode, read_exact};
+use super::with_suffix;
 
 /// One entry's layout.
 pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug {
@@ -166,29 +168,11 @@ impl<E: Entry> IndexFile<E> {
         self.trim(disk).map(drop)
     }
 
-    /// Writes `entries` to a file beside the one at `path`, durably, and answers its path.
-    pub(crate) fn write_beside(disk: &Arc<dyn Disk>, path: &Path, entries: &[E]) -> io::Result<PathBuf> {
-        let mut bytes = Vec::with_capacity(entries.len() * E::LEN);
-        entries.iter().for_each(|entry| entry.encode(&mut bytes));
-        let mut name = path.as_os_str().to_owned();
-        name.push(".tmp");
-        let beside = PathBuf::from(name);
-        let file = disk.open(&beside, OpenMode::OpenOrCreate)?;
-        file.set_len(0)?;
-        file.write_all_at(&bytes, 0)?;
-        file.sync_data()?;
-        Ok(beside)
-    }
-
-    /// Puts the file at `beside` in the place of the index. Views of the old file keep it.
-    pub(crate) fn replace(&mut self, disk: &Arc<dyn Disk>, beside: &Path) -> io::Result<()> {
-        disk.rename(beside, &self.path)?;
-        let length = disk.metadata(&self.path)?.len;
-        (self.file, self.in_file, self.last) = (None, length / E::LEN as u64, None);
+    /// Puts a file that was written beside the index in its place. Views of the old file keep it.
+    pub(crate) fn replace(&mut self, beside: WrittenBeside<E>) -> io::Result<()> {
+        let (file, entries, last) = beside.take_the_name(&self.path)?;
+        (self.file, self.in_file, self.last) = (Some(file), entries, last);
         self.tail.clear();
-        if let Some(last) = self.in_file.checked_sub(1) {
-            self.last = Some(self.view(disk, ReadMode::Blocking)?.entry(last, ReadMode::Blocking)?);
-        }
         Ok(())
     }
 
@@ -233,6 +217,47 @@ impl<E: Entry> IndexFile<E> {
         }
         let file = disk.open(&self.path, OpenMode::OpenOrCreate)?;
         Ok(Arc::clone(self.file.insert(file)))
+    }
+}
+
+/// An index written to a file beside the one that it is to replace. Removed where it did not come to that; a start
+/// removes what a crash leaves.
+pub(crate) struct WrittenBeside<E> {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    file: Option<FileHandle>,
+    entries: u64,
+    last: Option<E>,
+}
+
+impl<E: Entry> WrittenBeside<E> {
+    /// Writes `entries` beside the file at `path`, durably.
+    pub(crate) fn write(disk: &Arc<dyn Disk>, path: &Path, entries: &[E]) -> io::Result<Self> {
+        let mut bytes = Vec::with_capacity(entries.len() * E::LEN);
+        entries.iter().for_each(|entry| entry.encode(&mut bytes));
+        let path = with_suffix(path, UNFINISHED);
+        let file = disk.open(&path, OpenMode::OpenOrCreate)?;
+        let (disk, last) = (Arc::clone(disk), entries.last().copied());
+        let beside = Self { disk, path, file: Some(Arc::clone(&file)), entries: entries.len() as u64, last };
+        file.set_len(0)?;
+        file.write_all_at(&bytes, 0)?;
+        file.sync_data()?;
+        Ok(beside)
+    }
+
+    fn take_the_name(mut self, path: &Path) -> io::Result<(FileHandle, u64, Option<E>)> {
+        self.disk.rename(&self.path, path)?;
+        let file = self.file.take().expect("taken here only, with all of it");
+        Ok((file, self.entries, self.last))
+    }
+}
+
+impl<E> Drop for WrittenBeside<E> {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // What stays is removed by the next start.
+            let _ = self.disk.remove_file(&self.path);
+        }
     }
 }
 

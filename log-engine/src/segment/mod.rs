@@ -5,7 +5,7 @@
 
 pub(crate) mod cleaned;
 pub(crate) mod data;
-mod find;
+pub(crate) mod find;
 pub(crate) mod index;
 pub(crate) mod name;
 pub(crate) mod offset_index;
@@ -370,15 +370,12 @@ impl State {
         index_interval_bytes: u32,
     ) -> io::Result<()> {
         let due = self.pace.step(base, batch, index_interval_bytes);
-        if let Some(entry) = due.offset_entry {
-            self.offset_index.append(disk, entry)?;
-        }
-        if let Some(entry) = due.time_entry {
-            self.time_index.append(disk, entry)?;
-        }
+        // Whatever becomes of the entries, the batch is there.
         self.size = batch.end();
         self.end_offset = batch.last_offset.next();
-        Ok(())
+        let offset_entry = due.offset_entry.map_or(Ok(()), |entry| self.offset_index.append(disk, entry));
+        let time_entry = due.time_entry.map_or(Ok(()), |entry| self.time_index.append(disk, entry));
+        offset_entry.and(time_entry)
     }
 
     fn append_last_time_entry(&mut self, disk: &Arc<dyn Disk>, base: Offset) -> io::Result<()> {

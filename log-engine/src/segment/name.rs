@@ -45,6 +45,8 @@ pub enum FileState {
     Cleaned,
     /// `.swap`: finished by the cleaner, about to take the place of its sources.
     Swap,
+    /// `.tmp`: was being written to take the place of the file without it.
+    Unfinished,
 }
 
 /// Ending of a file that waits for its removal.
@@ -53,6 +55,16 @@ pub(crate) const DELETED: &str = ".deleted";
 pub(crate) const CLEANED: &str = ".cleaned";
 /// Ending of a file about to replace others.
 pub(crate) const SWAP: &str = ".swap";
+
+/// Ending of a file that is written to take the place of another one.
+pub(crate) const UNFINISHED: &str = ".tmp";
+
+const STATES: [(&str, FileState); 4] = [
+    (DELETED, FileState::Deleted),
+    (CLEANED, FileState::Cleaned),
+    (SWAP, FileState::Swap),
+    (UNFINISHED, FileState::Unfinished),
+];
 
 /// A file name inside a partition's directory, taken apart.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -72,11 +84,10 @@ pub fn file_name(offset: Offset, file_type: FileType) -> String {
 
 /// Takes a file name apart; `None` for files that are none of a log's.
 pub fn parse_file_name(name: &str) -> Option<FileName> {
-    let (rest, state) =
-        [(DELETED, FileState::Deleted), (CLEANED, FileState::Cleaned), (SWAP, FileState::Swap)]
-            .into_iter()
-            .find_map(|(suffix, state)| name.strip_suffix(suffix).map(|rest| (rest, state)))
-            .unwrap_or((name, FileState::Live));
+    let (rest, state) = STATES
+        .into_iter()
+        .find_map(|(suffix, state)| name.strip_suffix(suffix).map(|rest| (rest, state)))
+        .unwrap_or((name, FileState::Live));
     let (digits, file_type) =
         FileType::ALL.into_iter().find_map(|t| rest.strip_suffix(t.suffix()).map(|digits| (digits, t)))?;
     if digits.len() != 20 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -169,6 +180,7 @@ mod tests {
                 (DELETED, FileState::Deleted),
                 (SWAP, FileState::Swap),
                 (CLEANED, FileState::Cleaned),
+                (UNFINISHED, FileState::Unfinished),
             ] {
                 let parsed = parse_file_name(&format!("{name}{suffix}"));
                 assert_eq!(parsed, Some(FileName { offset, file_type, state }));

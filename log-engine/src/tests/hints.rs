@@ -3,6 +3,11 @@
 use std::fs;
 
 use super::*;
+use crate::io::sim::{Fault, Operation, SimDisk};
+use crate::io::{Disk, OpenMode};
+use crate::segment::find::MENDING_INTERVAL_MS;
+
+const EIO: i32 = 5;
 
 const RECORDS: i64 = 300;
 
@@ -91,6 +96,73 @@ fn an_offset_index_that_points_anywhere_is_not_followed_and_is_written_anew() {
         assert_eq!(mended >= all_but_active, is_mended, "entries for {damage}: {mended} were mended");
         indexes.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
     }
+}
+
+/// A simulated disk with a log of which the first offset index says what is not so, and what that index should be.
+fn with_a_wrong_offset_index() -> (SimDisk, Vec<u8>) {
+    let disk = crash::formatted();
+    let engine = Engine::open(crash::config_on(&disk)).unwrap();
+    let log = create(&engine, small_segments());
+    append_numbered(&log, 0..100);
+    engine.close().unwrap();
+    let right = first_index(&disk);
+    let file = disk.open(Path::new(FIRST_INDEX), OpenMode::ReadWrite).unwrap();
+    file.write_all_at(&changed(&right, 8, 4, |position| position + 1), 0).unwrap();
+    (disk, right)
+}
+
+const FIRST_INDEX: &str = "/data/orders-0/00000000000000000000.index";
+
+fn first_index(disk: &SimDisk) -> Vec<u8> {
+    let file = disk.open(Path::new(FIRST_INDEX), OpenMode::Read).unwrap();
+    let mut bytes = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    bytes
+}
+
+fn has_unfinished(disk: &SimDisk) -> bool {
+    let files = disk.list(Path::new("/data/orders-0")).unwrap();
+    files.iter().any(|entry| entry.name().unwrap().ends_with(".tmp"))
+}
+
+#[test]
+fn a_read_does_not_fail_because_the_index_cannot_be_mended_which_is_tried_again_later() {
+    let (disk, right) = with_a_wrong_offset_index();
+    let wrong = first_index(&disk);
+    let clock = Arc::new(ManualClock::starting_at(TimestampMs::new(NOW)));
+    let mut config = crash::config_on(&disk);
+    config.clock = Arc::clone(&clock) as Arc<dyn Clock>;
+    let engine = Engine::open(config).unwrap();
+    let log = engine.log(&orders()).unwrap();
+    disk.set_full(true);
+    assert_eq!(values_from(&log, 5), numbered(5..100));
+    assert!(!has_unfinished(&disk), "what was written in vain is removed");
+    disk.set_full(false);
+    clock.advance_ms(MENDING_INTERVAL_MS - 1);
+    assert_eq!(values_from(&log, 5), numbered(5..100));
+    assert_eq!(first_index(&disk), wrong, "not tried with every read");
+    clock.advance_ms(1);
+    assert_eq!(values_from(&log, 5), numbered(5..100));
+    assert_eq!(first_index(&disk), right);
+    assert_eq!(values_from(&log, 5), numbered(5..100));
+}
+
+#[test]
+fn what_a_crash_leaves_of_an_index_being_written_anew_is_removed_by_the_next_start() {
+    let (disk, right) = with_a_wrong_offset_index();
+    let engine = Engine::open(crash::config_on(&disk)).unwrap();
+    let log = engine.log(&orders()).unwrap();
+    // Written beside, and nothing after that.
+    disk.inject(Fault::next(Operation::Name, EIO).on(".index").times(2));
+    assert_eq!(values_from(&log, 5), numbered(5..100));
+    assert!(has_unfinished(&disk));
+    let successor = disk.kill();
+    drop((log, engine));
+    let engine = Engine::open(crash::config_on(&successor)).unwrap();
+    assert!(!has_unfinished(&successor));
+    let log = engine.log(&orders()).unwrap();
+    assert_eq!(values_from(&log, 5), numbered(5..100));
+    assert_eq!(first_index(&successor), right);
 }
 
 #[test]
