@@ -3,9 +3,10 @@
 //!
 //! A runtime whose threads share their tasks passes a connection from the thread that waits for the network to another
 //! one each time something arrives, and such a wake-up costs as much as a small append (docs/adr/0009). What is known to
-//! wait for the disk does not wait on these threads. Only a write into the page cache that the kernel holds up does, one in
-//! each data directory at most: there is one thread more than that, and a new connection that its thread does not take up
-//! goes to another.
+//! wait for the disk does not wait on these threads. What an append writes without asking for a flush does, where the
+//! kernel holds it up: its records, a page of index entries every 512 entries, and where a segment ends, the files of the
+//! next one. That is one thread in each data directory for the records, and whoever waits for the same log: there is one
+//! thread more than directories, and a new connection that its thread does not take up goes to another.
 
 use std::{
     future::Future,
