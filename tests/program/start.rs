@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use klamm_tests::process::Process;
 use klamm_tests::properties::{Properties, free_ports};
 use klamm_tests::{binaries, broker, corpus, process};
 
@@ -38,12 +39,29 @@ fn without_a_file_it_says_in_three_lines_where_it_is_and_what_it_runs_on() {
         .current_dir(place.path())
         .arg("--override")
         .arg(format!("listeners=PLAINTEXT://127.0.0.1:{port}"));
-    let mut klamm = process::Process::spawn(command, "klamm", &place.path().join("out"));
+    let mut klamm = Process::spawn(command, "klamm", &place.path().join("out"));
     klamm.wait_until("its three lines", |text| text.contains("disk backend"));
     assert_says(&klamm.output(), &[&format!("127.0.0.1:{port}"), "klamm-data"]);
     assert!(place.path().join("klamm-data/meta.properties").exists(), "the directory was formatted");
     assert_eq!(klamm.terminate().code(), Some(0));
     assert!(place.path().join("klamm-data/.kafka_cleanshutdown").exists(), "it stopped cleanly");
+}
+
+#[test]
+fn ctrl_c_stops_it_as_cleanly_as_a_termination() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let properties = Properties::new(&place.path().join("data"));
+    let file = properties.write();
+    let start = |output: &str, words: &str| {
+        let mut command = Command::new(binaries::klamm());
+        command.arg("--config").arg(&file);
+        let mut klamm = Process::spawn(command, "klamm", &place.path().join(output));
+        klamm.wait_until(words, |text| text.contains("disk backend") && text.contains(words));
+        klamm
+    };
+    assert_eq!(start("first", "formatted now").interrupt().code(), Some(0));
+    assert!(properties.data().join(".kafka_cleanshutdown").exists(), "it stopped cleanly");
+    assert_eq!(start("second", "last stopped cleanly").interrupt().code(), Some(0));
 }
 
 #[test]
@@ -55,7 +73,7 @@ fn environment_variables_of_the_docker_image_are_obeyed() {
         .current_dir(place.path())
         .env("KAFKA_LISTENERS", format!("PLAINTEXT://127.0.0.1:{port}"))
         .env("KAFKA_LOG_DIRS", place.path().join("elsewhere"));
-    let mut klamm = process::Process::spawn(command, "klamm", &place.path().join("out"));
+    let mut klamm = Process::spawn(command, "klamm", &place.path().join("out"));
     klamm.wait_until("its three lines", |text| text.contains("disk backend"));
     assert_says(&klamm.output(), &[&format!("127.0.0.1:{port}"), "elsewhere"]);
     assert_eq!(klamm.terminate().code(), Some(0));

@@ -61,6 +61,12 @@ impl Process {
         self.wait()
     }
 
+    /// Ends it with SIGINT, as Ctrl-C does, and waits for the end.
+    pub fn interrupt(mut self) -> ExitStatus {
+        self.signal(Signal::INT);
+        self.wait()
+    }
+
     /// Ends it with SIGKILL, as a crash would, and waits for the end.
     pub fn kill(mut self) {
         self.signal(Signal::KILL);
