@@ -1,5 +1,7 @@
 //! Klamm's broker as a child process, and what tests do with any running broker.
 
+use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use wire::messages::ApiVersionsRequest;
@@ -61,11 +63,19 @@ pub fn start(properties: &Properties) -> Running {
 
 /// Starts another program that is a broker with this configuration, and waits until it accepts a connection.
 pub fn start_command(command: Command, properties: &Properties) -> Running {
-    let output = properties.data().with_extension("klamm.out");
-    let mut process = Process::spawn(command, "klamm", &output);
+    let mut process = Process::spawn(command, "klamm", &output_file(properties));
     let bootstrap = properties.bootstrap();
     process.wait_until("an answer", |_| answers(&bootstrap));
     Running::new(process, bootstrap)
+}
+
+/// All that brokers with this configuration have printed so far, those that ended included.
+pub fn output(properties: &Properties) -> String {
+    String::from_utf8_lossy(&fs::read(output_file(properties)).unwrap_or_default()).into_owned()
+}
+
+fn output_file(properties: &Properties) -> PathBuf {
+    properties.data().with_extension("klamm.out")
 }
 
 fn answers(bootstrap: &str) -> bool {

@@ -17,25 +17,34 @@ pub enum Plant {
     EarlyAck,
     /// A `.log` that has bytes loses its last one when a process opens it first, and with it the last batch.
     LostLastBatch,
-    /// Entries of an `.index` point behind the batch they name.
+    /// A batch goes to a `.log` in a buffer that still has the records of one as long, written before to another.
+    ReusedBuffer,
+    /// Entries of an `.index` point behind the batch they name. The engine believes no entry that the log does not bear
+    /// out, so that this one harms nobody.
     StaleIndex,
 }
 
 impl Plant {
-    const ALL: [Plant; 3] = [Plant::EarlyAck, Plant::LostLastBatch, Plant::StaleIndex];
+    const ALL: [Plant; 4] = [Plant::EarlyAck, Plant::LostLastBatch, Plant::ReusedBuffer, Plant::StaleIndex];
 
     /// The name by which a planted broker is told.
     pub fn name(self) -> &'static str {
         match self {
             Plant::EarlyAck => "early-ack",
             Plant::LostLastBatch => "lost-last-batch",
+            Plant::ReusedBuffer => "reused-buffer",
             Plant::StaleIndex => "stale-index",
         }
     }
 
     /// The disk of this machine with the bug.
     pub fn disk(self) -> HookedDisk {
-        HookedDisk::new(Arc::new(Planted { plant: self, cut: Mutex::default(), held: Mutex::default() }))
+        HookedDisk::new(Arc::new(Planted {
+            plant: self,
+            cut: Mutex::default(),
+            held: Mutex::default(),
+            used: Mutex::default(),
+        }))
     }
 }
 
@@ -50,11 +59,18 @@ impl FromStr for Plant {
 /// A write that waits for the next one: where it goes, and its bytes.
 type Held = (u64, Vec<u8>);
 
+/// A buffer that was written: to which file, and its bytes.
+type Used = (PathBuf, Vec<u8>);
+
+/// What two batches have in common of which one passes for the other: their length, and the delta of the last offset.
+type Shape = (usize, [u8; 4]);
+
 #[derive(Debug)]
 struct Planted {
     plant: Plant,
     cut: Mutex<BTreeSet<PathBuf>>,
     held: Mutex<BTreeMap<PathBuf, Held>>,
+    used: Mutex<BTreeMap<Shape, Used>>,
 }
 
 impl Hooks for Planted {
@@ -75,6 +91,13 @@ impl Hooks for Planted {
             Plant::EarlyAck if is_of_topic(file.path(), "log") => {
                 let held = lock(&self.held).insert(file.path().to_owned(), (position, joined(parts)));
                 held.map_or(Ok(()), |(position, bytes)| write(file, &bytes, position))
+            }
+            Plant::ReusedBuffer if is_of_topic(file.path(), "log") => {
+                let mut used = lock(&self.used);
+                let parts: Vec<Vec<u8>> =
+                    parts.iter().map(|part| reused(&mut used, file.path(), part)).collect();
+                let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+                file.write_vectored_all_at(&slices, position)
             }
             Plant::StaleIndex if is_of_topic(file.path(), "index") => {
                 let mut entries = joined(parts);
@@ -98,6 +121,22 @@ fn joined(parts: &[IoSlice<'_>]) -> Vec<u8> {
 
 fn write(file: &FileHandle, bytes: &[u8], position: u64) -> Result<(), ShortWrite> {
     file.write_vectored_all_at(&[IoSlice::new(bytes)], position)
+}
+
+/// The batch with the records of the last one of its shape, if that went to another file. What a log stamps is its own,
+/// what the CRC covers the other's: nothing but the records tells.
+fn reused(used: &mut BTreeMap<Shape, Used>, path: &Path, batch: &[u8]) -> Vec<u8> {
+    /// Before it lie base offset, length, leader epoch and magic, behind it what it covers.
+    const CRC: usize = 17;
+    let mut written = batch.to_vec();
+    let Some(last_offset_delta) = batch.get(23..).and_then(<[u8]>::first_chunk) else { return written };
+    let shape = (batch.len(), *last_offset_delta);
+    if let Some((other, bytes)) = used.insert(shape, (path.to_owned(), batch.to_vec()))
+        && other != path
+    {
+        written[CRC..].copy_from_slice(&bytes[CRC..]);
+    }
+    written
 }
 
 fn shift_positions(entries: &mut [u8]) {

@@ -8,6 +8,7 @@ use broker_shim::config::{Config, Sources};
 use klamm_tests::planted::Plant;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).init();
     let mut arguments = std::env::args().skip(1);
     let (Some(plant), Some(properties)) = (arguments.next(), arguments.next()) else {
         return Err("usage: planted-broker PLANT SERVER_PROPERTIES".into());
