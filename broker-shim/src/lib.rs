@@ -22,4 +22,4 @@ mod wait;
 mod workers;
 
 pub use server::BindError;
-pub use start::{Running, StartError, start, start_on};
+pub use start::{Running, StartError, start, start_on, start_with_threads};

@@ -153,8 +153,9 @@ impl Server {
     pub(crate) async fn stop(mut self) {
         self.stop.send_replace(true);
         while self.acceptors.join_next().await.is_some() {}
-        if let Some(workers) = Arc::into_inner(self.workers) {
-            workers.stop().await;
+        match Arc::into_inner(self.workers) {
+            Some(workers) => workers.stop().await,
+            None => tracing::error!("connections are not waited for: a listener still gives some out"),
         }
     }
 }

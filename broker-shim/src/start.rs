@@ -64,9 +64,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// As [`start`], on another disk than the machine's: one that fails on command, for instance.
 pub async fn start_on(config: Config, disk: Arc<dyn Disk>) -> Result<Running, StartError> {
+    let threads = Workers::number_for(config.log_dirs.len());
+    start_with_threads(config, disk, threads).await
+}
+
+/// As [`start_on`], with so many threads that serve connections.
+pub async fn start_with_threads(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    threads: usize,
+) -> Result<Running, StartError> {
     // First, so that a port in use costs nothing and touches nothing.
     let bound = bind_all(&config)?;
-    let workers = Workers::start(config.log_dirs.len()).map_err(StartError::Thread)?;
+    let workers = Workers::start(threads.max(1)).map_err(StartError::Thread)?;
     let addresses: Vec<_> = bound.iter().map(|bound| (bound.name.to_string(), bound.address)).collect();
     let advertised = advertised(&config, &bound);
     let config = Arc::new(config);

@@ -31,6 +31,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long a thread may take to take up a new connection before another one is asked.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+/// Tasks of one thread's connections that may wait for the disk at a time; others wait for them.
+const WAITING_FOR_DISK_MAX: usize = 64;
+
 /// What serves a connection. Made on the connection's thread, so that its socket is watched by that thread's event loop.
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Begin = Box<dyn FnOnce() -> Serving + Send>;
@@ -57,15 +60,22 @@ struct Inbox {
 }
 
 impl Workers {
-    /// Starts as many threads as the machine has processors, and more than there are data directories.
-    pub(crate) fn start(directories: usize) -> io::Result<Self> {
-        let number = thread::available_parallelism().map_or(1, usize::from).max(directories + 1);
+    /// As many threads as the machine has processors, and more than there are data directories.
+    pub(crate) fn number_for(directories: usize) -> usize {
+        thread::available_parallelism().map_or(1, usize::from).max(directories + 1)
+    }
+
+    /// Starts so many threads.
+    pub(crate) fn start(number: usize) -> io::Result<Self> {
         let (mut inboxes, mut threads) = (Vec::with_capacity(number), Vec::with_capacity(number));
         for index in 0..number {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .max_blocking_threads(WAITING_FOR_DISK_MAX)
+                .build()?;
             let (offers, inbox) = mpsc::unbounded_channel();
             let name = format!("connections-{index}");
-            threads.push(thread::Builder::new().name(name).spawn(move || work(&runtime, inbox))?);
+            threads.push(thread::Builder::new().name(name).spawn(move || work(runtime, inbox))?);
             inboxes.push(Inbox { offers, connections: Arc::default() });
         }
         Ok(Self { inboxes, threads: Mutex::new(threads) })
@@ -130,7 +140,7 @@ impl Drop for Counted {
     }
 }
 
-fn work(runtime: &Runtime, mut inbox: UnboundedReceiver<Offer>) {
+fn work(runtime: Runtime, mut inbox: UnboundedReceiver<Offer>) {
     runtime.block_on(async {
         let mut connections = JoinSet::new();
         loop {
@@ -151,6 +161,8 @@ fn work(runtime: &Runtime, mut inbox: UnboundedReceiver<Offer>) {
             tracing::warn!("connections did not end in time and are cut");
         }
     });
+    // What still waits for a disk that stands still is not waited for: dropping the runtime would.
+    runtime.shutdown_background();
 }
 
 #[cfg(test)]
@@ -164,8 +176,8 @@ mod tests {
 
     #[tokio::test]
     async fn connections_are_spread_over_the_threads_and_waited_for() {
-        let workers = Workers::start(1).unwrap();
-        let number = workers.inboxes.len();
+        let number = 2;
+        let workers = Workers::start(number).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
         let mut releases = Vec::new();
         for _ in 0..2 * number {
@@ -188,7 +200,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_whose_thread_is_held_up_is_served_by_another() {
-        let workers = Workers::start(1).unwrap();
+        let number = 3;
+        let workers = Workers::start(number).unwrap();
         let (release, held) = std::sync::mpsc::channel::<()>();
         let (stuck, is_stuck) = oneshot::channel();
         workers.serve(move || async move {
@@ -196,8 +209,8 @@ mod tests {
             let _ = held.recv();
         });
         is_stuck.await.unwrap();
-        // Each of these would be offered to the free thread first, until it has more than the one that is held up.
-        for _ in 0..4 {
+        // Offered to the free threads first, until each of them has more than the one that is held up.
+        for _ in 0..2 * number {
             let (done, is_done) = oneshot::channel();
             workers.serve(move || async move {
                 done.send(()).unwrap();
@@ -206,5 +219,21 @@ mod tests {
             tokio::time::timeout(Duration::from_secs(20), is_done).await.unwrap().unwrap();
         }
         drop(release);
+    }
+
+    #[tokio::test]
+    async fn a_stop_does_not_wait_for_a_disk_that_stands_still() {
+        let workers = Workers::start(1).unwrap();
+        let (thaw, frozen) = std::sync::mpsc::channel::<()>();
+        let (stuck, is_stuck) = oneshot::channel();
+        workers.serve(move || async move {
+            drop(spawn_blocking(move || {
+                stuck.send(()).unwrap();
+                let _ = frozen.recv();
+            }));
+        });
+        is_stuck.await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), workers.stop()).await.unwrap();
+        drop(thaw);
     }
 }

@@ -120,6 +120,12 @@ impl FrameBuffer {
         }
     }
 
+    /// Memory that is held.
+    #[cfg(test)]
+    pub(super) fn allocated(&self) -> usize {
+        self.allocated
+    }
+
     fn spare(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
     }

@@ -135,7 +135,7 @@ struct Connection<S: Service> {
     buffer: FrameBuffer,
     /// Room for the frame that is arriving or held.
     room: Option<Room>,
-    /// Until there is room, nothing is received.
+    /// Until there is room, nothing is received or dispatched.
     acquiring: Option<Acquiring>,
     /// Has arrived, and waits until everything before it is answered.
     held: Option<BytesMut>,
@@ -159,22 +159,8 @@ pub(crate) async fn run<S: Service>(
     limits: Arc<Limits>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut connection = Connection {
-        stream,
-        session: service.session(&listener, address),
-        service,
-        buffer: FrameBuffer::new(limits.frame_bytes),
-        limits,
-        room: None,
-        acquiring: None,
-        held: None,
-        waiting: VecDeque::new(),
-        waiting_bytes: 0,
-        alone: false,
-        parked: false,
-        answers: Vec::new(),
-        active_at: Instant::now(),
-    };
+    let session = service.session(&listener, address);
+    let mut connection = Connection::new(stream, service, session, limits);
     let end = match connection.serve(&mut stop).await {
         Err(end) => end,
         Ok(never) => match never {},
@@ -204,6 +190,25 @@ enum Event {
 }
 
 impl<S: Service> Connection<S> {
+    fn new(stream: TcpStream, service: Arc<S>, session: S::Session, limits: Arc<Limits>) -> Self {
+        Self {
+            stream,
+            service,
+            session,
+            buffer: FrameBuffer::new(limits.frame_bytes),
+            limits,
+            room: None,
+            acquiring: None,
+            held: None,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            alone: false,
+            parked: false,
+            answers: Vec::new(),
+            active_at: Instant::now(),
+        }
+    }
+
     async fn serve(&mut self, stop: &mut watch::Receiver<bool>) -> Result<std::convert::Infallible, End> {
         let timer = sleep_until(self.deadline());
         tokio::pin!(timer);
@@ -261,7 +266,7 @@ impl<S: Service> Connection<S> {
     /// The next frame, if it has arrived and may be dispatched.
     fn next_frame(&mut self) -> Result<Option<BytesMut>, End> {
         let next = match self.held.take() {
-            None => self.buffer.take()?,
+            None => self.take_with_room()?,
             held => held,
         };
         if self.waiting.is_empty() || next.as_ref().is_none_or(|frame| self.service.may_overtake(frame)) {
@@ -271,8 +276,17 @@ impl<S: Service> Connection<S> {
         Ok(None)
     }
 
+    /// A frame that arrived whole behind another one has not been asked room for yet.
+    fn take_with_room(&mut self) -> Result<Option<BytesMut>, End> {
+        if self.buffer.missing()? == 0 {
+            self.ask_for_room()?;
+        }
+        if self.acquiring.is_some() { Ok(None) } else { Ok(self.buffer.take()?) }
+    }
+
     fn may_dispatch(&self) -> bool {
         !self.alone
+            && self.acquiring.is_none()
             && (self.held.is_none() || self.waiting.is_empty())
             && self.waiting.len() < IN_FLIGHT_MAX
             && self.waiting_bytes < IN_FLIGHT_BYTES_MAX
@@ -372,10 +386,11 @@ impl<S: Service> Connection<S> {
         Sender { stream: &self.stream, stall }
     }
 
-    /// A large frame is received only once the shared budget has room for it. A connection that waits for it holds none of
+    /// A large frame is received, or dispatched if it arrived behind another one, only once the shared budget has room for
+    /// it. A connection that waits for it holds none of
     /// it, so that waiting connections cannot block each other.
     fn ask_for_room(&mut self) -> Result<(), End> {
-        if self.room.is_some() || self.acquiring.is_some() || !self.may_dispatch() {
+        if self.room.is_some() || !self.may_dispatch() {
             return Ok(());
         }
         let Some(announced) = self.buffer.announced()? else { return Ok(()) };
@@ -401,7 +416,7 @@ impl<S: Service> Connection<S> {
         stop: &mut watch::Receiver<bool>,
         timer: Pin<&mut Sleep>,
     ) -> Result<Event, End> {
-        let reading = self.may_dispatch() && self.acquiring.is_none();
+        let reading = self.may_dispatch();
         let missing = self.buffer.missing()?;
         let acquiring = self.acquiring.as_mut();
         let queued = acquiring.is_some();
@@ -409,10 +424,11 @@ impl<S: Service> Connection<S> {
         let between_frames = !self.buffer.is_inside_frame();
         let parked = self.parked;
         let front = self.waiting.front_mut();
-        let room = self.buffer.room()?;
+        // What is announced takes memory only once there is room for it.
+        let room = if reading { Some(self.buffer.room()?) } else { None };
         let stream = &mut self.stream;
         let arrival = async {
-            if reading {
+            if let Some(room) = room {
                 return stream.read_buf(room).await;
             }
             if queued {

@@ -83,13 +83,19 @@ fn limits(frame_bytes: usize, idle: Option<Duration>) -> Limits {
     Limits { frame_bytes, idle, budget: Arc::new(Semaphore::new(1 << 20)), patience: Patience::default() }
 }
 
-async fn running(limits: Limits) -> Running {
+fn connected() -> (StdStream, TcpStream, SocketAddr) {
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    // Room for more than one large frame.
+    socket2::SockRef::from(&listener).set_recv_buffer_size(1 << 20).unwrap();
     let client = StdStream::connect(listener.local_addr().unwrap()).unwrap();
     client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let (server, address) = listener.accept().unwrap();
     server.set_nonblocking(true).unwrap();
-    let stream = TcpStream::from_std(server).unwrap();
+    (client, TcpStream::from_std(server).unwrap(), address)
+}
+
+async fn running(limits: Limits) -> Running {
+    let (client, stream, address) = connected();
     let echo = Arc::new(Echo::default());
     let (stop, stopped) = watch::channel(false);
     let budget = Arc::clone(&limits.budget);
@@ -205,6 +211,51 @@ async fn a_large_frame_waits_for_the_budget_and_gets_it() {
     assert_eq!(receive(&running.client).len(), 1 << 19);
     writer.join().unwrap();
     until(|| running.budget.available_permits() == 1 << 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_frames_that_arrive_together_have_no_more_room_than_the_budget() {
+    let size = 66 << 10;
+    let running = running(limits(1 << 20, None)).await;
+    let _others = Arc::clone(&running.budget).acquire_many_owned((1 << 20) - 2 * size - 100).await.unwrap();
+    // Silent ones teach the connection to receive ahead.
+    let bodies: Vec<Vec<u8>> = (0..20u8)
+        .map(|number| {
+            [&[if number < 12 { b's' } else { b'w' }, number][..], &vec![0; size as usize - 2]].concat()
+        })
+        .collect();
+    let writer = {
+        let (client, bodies) = (running.client.try_clone().unwrap(), bodies.clone());
+        std::thread::spawn(move || send(&client, &bodies.iter().map(Vec::as_slice).collect::<Vec<_>>()))
+    };
+    for (answered, body) in bodies[12..].iter().enumerate() {
+        until(|| running.echo.seen() >= 20.min(12 + answered + 2)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(running.echo.waiting.lock().unwrap().len() <= 2, "more than there is room for");
+        running.echo.release(0);
+        assert!(&receive(&running.client) == body);
+    }
+    writer.join().unwrap();
+    assert!(*running.echo.dispatched.lock().unwrap() == bodies);
+    until(|| running.budget.available_permits() == 2 * size as usize + 100).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_waits_for_room_takes_no_memory() {
+    let (client, stream, _) = connected();
+    let limits = Arc::new(limits(1 << 20, None));
+    let _others = Arc::clone(&limits.budget).acquire_many_owned(1 << 20).await.unwrap();
+    let mut connection = Connection::new(stream, Arc::new(Echo::default()), (), limits);
+    let (_stop, mut stopped) = watch::channel(false);
+    (&client).write_all(&(1i32 << 19).to_be_bytes()).unwrap();
+    let timer = sleep_until(Instant::now() + FAR);
+    tokio::pin!(timer);
+    let event = connection.next_event(&mut stopped, timer.as_mut()).await;
+    assert!(matches!(event, Ok(Event::Received(4))));
+    connection.ask_for_room().unwrap();
+    let waited = connection.next_event(&mut stopped, timer.as_mut());
+    assert!(tokio::time::timeout(Duration::from_millis(20), waited).await.is_err());
+    assert!(connection.buffer.allocated() < 1 << 16, "{}", connection.buffer.allocated());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
