@@ -66,6 +66,14 @@ pub enum Rule {
         /// Last offset before it.
         previous: Offset,
     },
+    /// Offsets that no batch has, in a log that was never compacted.
+    #[error("offsets from {expected} on are missing: base offset {base} follows")]
+    OffsetGap {
+        /// Base offset of the batch.
+        base: Offset,
+        /// Offset that should follow.
+        expected: Offset,
+    },
     /// A batch with an older leader epoch than the batch before it.
     #[error("leader epoch {epoch} follows leader epoch {previous}")]
     EpochOrder {

@@ -11,31 +11,40 @@ use crate::segment::SegmentInfo;
 use crate::types::Offset;
 
 /// What the choice looks at.
-pub(super) struct LogFacts<'a> {
+#[derive(Debug)]
+pub struct LogFacts<'a> {
     /// Oldest first; the last one is active.
-    pub(super) segments: &'a [SegmentInfo],
-    pub(super) log_start: Offset,
-    pub(super) log_end: Offset,
-    pub(super) last_stable: Offset,
+    pub segments: &'a [SegmentInfo],
+    /// First offset of the log.
+    pub log_start: Offset,
+    /// The offset after the last.
+    pub log_end: Offset,
+    /// The last stable offset.
+    pub last_stable: Offset,
     /// What was cleaned before ends here.
-    pub(super) cleaned_to: Option<Offset>,
-    pub(super) config: &'a LogConfig,
-    pub(super) now: i64,
+    pub cleaned_to: Option<Offset>,
+    /// How the log is to be kept.
+    pub config: &'a LogConfig,
+    /// Milliseconds since 1970.
+    pub now: i64,
 }
 
 /// What there is to clean of a log.
 #[derive(Copy, Clone, PartialEq, Debug)]
-pub(super) struct Cleanable {
-    pub(super) first_dirty: Offset,
+pub struct Cleanable {
+    /// Where the part begins that was not cleaned yet.
+    pub first_dirty: Offset,
     /// Where a segment begins that stays as it is.
-    pub(super) first_uncleanable: Offset,
-    pub(super) clean_bytes: u64,
-    pub(super) dirty_bytes: u64,
+    pub first_uncleanable: Offset,
+    /// Bytes of segments before the first dirty offset.
+    pub clean_bytes: u64,
+    /// Bytes that may be cleaned.
+    pub dirty_bytes: u64,
 }
 
 impl Cleanable {
     /// The share of the cleanable part that is dirty.
-    pub(super) fn dirty_ratio(&self) -> f64 {
+    pub fn dirty_ratio(&self) -> f64 {
         match self.clean_bytes + self.dirty_bytes {
             0 => 0.0,
             total => self.dirty_bytes as f64 / total as f64,
@@ -43,13 +52,13 @@ impl Cleanable {
     }
 
     /// Whether the work is worth it: enough is dirty, or something has been dirty for too long.
-    pub(super) fn is_due(&self, config: &LogConfig, is_overdue: bool) -> bool {
+    pub fn is_due(&self, config: &LogConfig, is_overdue: bool) -> bool {
         self.dirty_bytes > 0 && (is_overdue || self.dirty_ratio() > config.min_cleanable_dirty_ratio)
     }
 }
 
 /// What may be cleaned: not the active segment, nothing that is not stable, nothing too young.
-pub(super) fn cleanable(facts: &LogFacts<'_>) -> Cleanable {
+pub fn cleanable(facts: &LogFacts<'_>) -> Cleanable {
     let first_dirty = first_dirty(facts);
     let active = facts.segments.last().map_or(facts.log_end, |segment| segment.base_offset);
     let too_young = too_young(facts, first_dirty, active);
@@ -88,7 +97,7 @@ fn too_young(facts: &LogFacts<'_>, first_dirty: Offset, active: Offset) -> Optio
 }
 
 /// The segments with dirty records, without the active one.
-pub(super) fn dirty_segments(
+pub fn dirty_segments(
     segments: &[SegmentInfo],
     first_dirty: Offset,
     active: Offset,
@@ -99,7 +108,7 @@ pub(super) fn dirty_segments(
 
 /// Whether a dirty record is older than `max.compaction.lag.ms`. `first_timestamps` are those of the first batch of each
 /// dirty segment; one that is not positive tells nothing.
-pub(super) fn is_overdue(
+pub fn is_overdue(
     first_timestamps: impl IntoIterator<Item = i64>,
     config: &LogConfig,
     now: i64,

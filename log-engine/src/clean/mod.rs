@@ -8,7 +8,7 @@
 //!
 //! Nothing here touches a log's active segment or what its readers hold. Retention is next door.
 
-mod choose;
+pub(crate) mod choose;
 mod cleaning;
 mod group;
 mod keep;

@@ -2,38 +2,74 @@
 //! starts behind, then those that its size is too large by, then those that are too old; each rule goes on where the
 //! one before it ended, and ends at the first segment that it spares.
 
+use crate::config::LogConfig;
 use crate::segment::SegmentInfo;
-use crate::types::Offset;
+use crate::types::{Offset, TimestampMs};
 
+/// What retention goes by.
 #[derive(Copy, Clone, Debug)]
-pub(super) struct Limits {
+pub struct RetentionLimits {
     /// `retention.ms`, unless unlimited or not a matter of deletion.
-    pub(super) retention_ms: Option<i64>,
+    pub retention_ms: Option<i64>,
     /// `retention.bytes`, likewise.
-    pub(super) retention_bytes: Option<i64>,
-    pub(super) log_start: Offset,
-    pub(super) high_watermark: Offset,
-    pub(super) now: i64,
+    pub retention_bytes: Option<i64>,
+    /// First offset of the log.
+    pub log_start: Offset,
+    /// Nothing that reaches above it goes.
+    pub high_watermark: Offset,
+    /// Milliseconds since 1970.
+    pub now: i64,
 }
 
-/// How many segments, from the oldest on, are to be deleted. Where it is all of them, the active one has to be left for
-/// a new one first.
-pub(super) fn segments_to_delete(segments: &[SegmentInfo], limits: &Limits) -> usize {
+impl RetentionLimits {
+    /// The limits that `config` sets to a log.
+    pub fn of(config: &LogConfig, log_start: Offset, high_watermark: Offset, now: i64) -> Self {
+        let may_delete = config.cleanup_policy.delete;
+        Self {
+            retention_ms: Some(config.retention_ms).filter(|ms| may_delete && *ms >= 0),
+            retention_bytes: Some(config.retention_bytes).filter(|bytes| may_delete && *bytes >= 0),
+            log_start,
+            high_watermark,
+            now,
+        }
+    }
+}
+
+/// How many segments go, counted from the oldest on, when each rule has been asked.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct SegmentsDue {
+    /// Those that end before the log starts.
+    pub by_start: usize,
+    /// Those and the ones that the log is too large by.
+    pub by_size: usize,
+    /// Those and the ones that are too old: all that go. Where it is all of them, the active one has to be left for a new
+    /// one first.
+    pub by_age: usize,
+}
+
+/// Which segments go.
+pub fn segments_due(segments: &[SegmentInfo], limits: &RetentionLimits) -> SegmentsDue {
     let by_start =
         prefix(segments, 0, limits, |_, next| next.is_some_and(|next| next.base_offset <= limits.log_start));
     let by_size = match limits.retention_bytes {
         Some(retention) => beyond_size(segments, by_start, retention.unsigned_abs(), limits),
         None => by_start,
     };
-    let Some(retention_ms) = limits.retention_ms else { return by_size };
-    prefix(segments, by_size, limits, |segment, _| {
-        let newest = segment.max_timestamp.unwrap_or(segment.created).get();
-        limits.now.saturating_sub(newest) > retention_ms
-    })
+    let by_age = limits.retention_ms.map_or(by_size, |retention_ms| {
+        prefix(segments, by_size, limits, |segment, _| {
+            limits.now.saturating_sub(newest_timestamp(segment).get()) > retention_ms
+        })
+    });
+    SegmentsDue { by_start, by_size, by_age }
+}
+
+/// What a segment's age is counted from: its largest timestamp or, where no record has any, the time of its file.
+pub fn newest_timestamp(segment: &SegmentInfo) -> TimestampMs {
+    segment.max_timestamp.unwrap_or(segment.created)
 }
 
 // A segment goes only if the excess covers it whole.
-fn beyond_size(segments: &[SegmentInfo], from: usize, retention: u64, limits: &Limits) -> usize {
+fn beyond_size(segments: &[SegmentInfo], from: usize, retention: u64, limits: &RetentionLimits) -> usize {
     let total: u64 = segments.iter().skip(from).map(|segment| segment.size_bytes).sum();
     let Some(mut excess) = total.checked_sub(retention) else { return from };
     prefix(segments, from, limits, |segment, _| match excess.checked_sub(segment.size_bytes) {
@@ -50,7 +86,7 @@ fn beyond_size(segments: &[SegmentInfo], from: usize, retention: u64, limits: &L
 fn prefix(
     segments: &[SegmentInfo],
     from: usize,
-    limits: &Limits,
+    limits: &RetentionLimits,
     mut goes: impl FnMut(&SegmentInfo, Option<&SegmentInfo>) -> bool,
 ) -> usize {
     let rest = segments.get(from..).unwrap_or_default();
@@ -66,7 +102,10 @@ fn prefix(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::TimestampMs;
+
+    fn segments_to_delete(segments: &[SegmentInfo], limits: &RetentionLimits) -> usize {
+        segments_due(segments, limits).by_age
+    }
 
     fn segments() -> Vec<SegmentInfo> {
         let segment = |base, end, time| SegmentInfo {
@@ -79,8 +118,8 @@ mod tests {
         vec![segment(0, 10, 1_000), segment(10, 20, 2_000), segment(20, 30, 3_000), segment(30, 40, 4_000)]
     }
 
-    fn nothing() -> Limits {
-        Limits {
+    fn nothing() -> RetentionLimits {
+        RetentionLimits {
             retention_ms: None,
             retention_bytes: None,
             log_start: Offset::ZERO,
@@ -94,37 +133,37 @@ mod tests {
         let none = nothing();
         let table = [
             ("no limit", none, 0),
-            ("age: exactly the retention stays", Limits { retention_ms: Some(9_000), ..none }, 0),
-            ("age: one millisecond more goes", Limits { retention_ms: Some(8_999), ..none }, 1),
-            ("age: the active segment goes, too", Limits { retention_ms: Some(0), ..none }, 4),
-            ("size: excess of 99 covers no segment", Limits { retention_bytes: Some(301), ..none }, 0),
-            ("size: excess of 100 covers one", Limits { retention_bytes: Some(300), ..none }, 1),
-            ("size: the active segment goes, too", Limits { retention_bytes: Some(0), ..none }, 4),
+            ("age: exactly the retention stays", RetentionLimits { retention_ms: Some(9_000), ..none }, 0),
+            ("age: one millisecond more goes", RetentionLimits { retention_ms: Some(8_999), ..none }, 1),
+            ("age: the active segment goes, too", RetentionLimits { retention_ms: Some(0), ..none }, 4),
+            ("size: excess of 99 covers no segment", RetentionLimits { retention_bytes: Some(301), ..none }, 0),
+            ("size: excess of 100 covers one", RetentionLimits { retention_bytes: Some(300), ..none }, 1),
+            ("size: the active segment goes, too", RetentionLimits { retention_bytes: Some(0), ..none }, 4),
             (
                 "start: a segment that the log starts in stays",
-                Limits { log_start: Offset::new(19), ..none },
+                RetentionLimits { log_start: Offset::new(19), ..none },
                 1,
             ),
-            ("start: one wholly before it goes", Limits { log_start: Offset::new(20), ..none }, 2),
+            ("start: one wholly before it goes", RetentionLimits { log_start: Offset::new(20), ..none }, 2),
             (
                 "nothing above the high watermark goes",
-                Limits { retention_ms: Some(0), high_watermark: Offset::new(19), ..none },
+                RetentionLimits { retention_ms: Some(0), high_watermark: Offset::new(19), ..none },
                 1,
             ),
             (
                 "nor the active segment while its end is not below it",
-                Limits { retention_ms: Some(0), high_watermark: Offset::new(39), ..none },
+                RetentionLimits { retention_ms: Some(0), high_watermark: Offset::new(39), ..none },
                 3,
             ),
-            ("start: the active segment stays", Limits { log_start: Offset::new(40), ..none }, 3),
+            ("start: the active segment stays", RetentionLimits { log_start: Offset::new(40), ..none }, 3),
             (
                 "each rule goes on where the one before it ended",
-                Limits { retention_bytes: Some(300), retention_ms: Some(7_500), ..none },
+                RetentionLimits { retention_bytes: Some(300), retention_ms: Some(7_500), ..none },
                 2,
             ),
             (
                 "what goes for the log start is not counted again for the size",
-                Limits { retention_bytes: Some(200), log_start: Offset::new(10), ..none },
+                RetentionLimits { retention_bytes: Some(200), log_start: Offset::new(10), ..none },
                 2,
             ),
         ];
@@ -151,7 +190,7 @@ mod tests {
             (&[0, 500], 500, 1),
         ];
         for (sizes, retention, expected) in rows {
-            let limits = Limits { retention_bytes: Some(retention), ..nothing() };
+            let limits = RetentionLimits { retention_bytes: Some(retention), ..nothing() };
             assert_eq!(segments_to_delete(&sized(sizes), &limits), expected, "{sizes:?} within {retention}");
         }
     }
@@ -160,7 +199,7 @@ mod tests {
     fn a_segment_without_timestamps_is_as_old_as_its_file() {
         let plain = SegmentInfo { max_timestamp: None, created: TimestampMs::new(5_000), ..segments()[0] };
         for (retention_ms, expected) in [(5_000, 0), (4_999, 1)] {
-            let limits = Limits { retention_ms: Some(retention_ms), ..nothing() };
+            let limits = RetentionLimits { retention_ms: Some(retention_ms), ..nothing() };
             assert_eq!(segments_to_delete(&[plain], &limits), expected);
         }
     }

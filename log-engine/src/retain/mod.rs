@@ -4,28 +4,21 @@
 //! checkpoint says so; the files are renamed to `.deleted`, which a start removes; `file.delete.delay.ms` later they are
 //! removed. A rename that a crash takes back leaves a segment below the log start, which goes the next time.
 
-mod decide;
+pub(crate) mod decide;
 
 use std::sync::Arc;
 
 use crate::error::ReadError;
 use crate::log::Log;
 
-use decide::{Limits, segments_to_delete};
+use decide::{RetentionLimits, segments_due};
 
 /// The first step for one log: decides, and moves its start. Answers whether there is a second step.
 pub(crate) fn move_log_start(log: &Arc<Log>, now: i64) -> bool {
     let config = log.config();
     let offsets = log.offsets();
-    let may_delete = config.cleanup_policy.delete;
-    let limits = Limits {
-        retention_ms: Some(config.retention_ms).filter(|ms| may_delete && *ms >= 0),
-        retention_bytes: Some(config.retention_bytes).filter(|bytes| may_delete && *bytes >= 0),
-        log_start: offsets.log_start,
-        high_watermark: offsets.high_watermark,
-        now,
-    };
-    let moved = segments_due(log, &limits).and_then(|count| Ok(log.start_behind_segments(count)?));
+    let limits = RetentionLimits::of(&config, offsets.log_start, offsets.high_watermark, now);
+    let moved = count_due(log, &limits).and_then(|count| Ok(log.start_behind_segments(count)?));
     moved.unwrap_or_else(|error| {
         tracing::warn!("old segments of {} stay for now: {error}", log.partition());
         false
@@ -40,10 +33,10 @@ pub(crate) fn set_aside(log: &Log) {
 }
 
 // How old a segment is, its time index tells; before one goes, and before the first one stays, its log is asked.
-fn segments_due(log: &Log, limits: &Limits) -> Result<usize, ReadError> {
+fn count_due(log: &Log, limits: &RetentionLimits) -> Result<usize, ReadError> {
     let mut checked = 0;
     loop {
-        let due = segments_to_delete(&log.segments_info(), limits);
+        let due = segments_due(&log.segments_info(), limits).by_age;
         let wanted = if limits.retention_ms.is_some() { due.max(1) } else { 0 };
         if checked >= wanted {
             return Ok(due);

@@ -44,19 +44,26 @@ pub(crate) fn read_exact(
 
 /// What a walk tells of a batch.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) struct BatchAt {
-    pub(crate) position: u64,
-    pub(crate) size: u64,
-    pub(crate) base_offset: Offset,
-    pub(crate) last_offset: Offset,
-    pub(crate) max_timestamp: TimestampMs,
-    pub(crate) leader_epoch: LeaderEpoch,
-    pub(crate) magic: i8,
+pub struct BatchAt {
+    /// Where the batch begins in its file.
+    pub position: u64,
+    /// Bytes of it, the header included.
+    pub size: u64,
+    /// Offset of its first record; with the old formats that of its last.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// The largest timestamp of its records.
+    pub max_timestamp: TimestampMs,
+    /// The leader epoch it was appended in; none with the old formats.
+    pub leader_epoch: LeaderEpoch,
+    /// Its format.
+    pub magic: i8,
 }
 
 impl BatchAt {
     /// Where the next batch begins.
-    pub(crate) fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.position + self.size
     }
 
@@ -184,10 +191,12 @@ pub(crate) struct CheckedWalk<'a> {
 }
 
 /// A batch that is whole, valid and continues the log.
-pub(crate) struct CheckedBatch<'a> {
-    pub(crate) at: BatchAt,
+#[derive(Debug)]
+pub struct CheckedBatch<'a> {
+    /// Where it lies, and what its header says.
+    pub at: BatchAt,
     /// All of the batch, unless it is larger than the window; then only its first bytes.
-    pub(crate) bytes: &'a [u8],
+    pub bytes: &'a [u8],
 }
 
 /// Why a checking walk ended early.
@@ -217,15 +226,56 @@ impl<'a> CheckedWalk<'a> {
 
     /// The batch at `position`, `None` at the end.
     pub(crate) fn batch_at(&mut self, position: u64) -> Result<Option<CheckedBatch<'_>>, WalkError> {
+        let Some(at) = self.check_at(position)? else { return Ok(None) };
+        Ok(Some(self.accept(at)?))
+    }
+
+    /// Takes a batch that was checked for the one that the next has to follow.
+    pub(crate) fn accept(&mut self, at: BatchAt) -> io::Result<CheckedBatch<'_>> {
+        self.previous = Some(at);
+        let bytes = self.bytes(at.position, at.size.min(WINDOW as u64) as usize)?;
+        Ok(CheckedBatch { at, bytes })
+    }
+
+    /// As [`CheckedWalk::batch_at`], but the walk goes on measuring by the batch before.
+    pub(crate) fn check_at(&mut self, position: u64) -> Result<Option<BatchAt>, WalkError> {
         if position >= self.end {
             return Ok(None);
         }
         let at = self.parse_at(position)?;
         self.check_order(&at).map_err(|rule| self.corrupt(position, rule))?;
         self.check_crc(&at)?;
-        self.previous = Some(at);
-        let held = at.size.min(WINDOW as u64) as usize;
-        Ok(Some(CheckedBatch { at, bytes: self.bytes(position, held)? }))
+        Ok(Some(at))
+    }
+
+    /// The next batch is not measured by the one before it.
+    pub(crate) fn forget_previous(&mut self) {
+        self.previous = None;
+    }
+
+    /// Where a batch ends that begins at `position`, as its length field says; `None` where that lies outside the file.
+    pub(crate) fn announced_end(&mut self, position: u64) -> io::Result<Option<u64>> {
+        let present = (self.end - position.min(self.end)).min(Prefix::LEN as u64) as usize;
+        let end = Prefix::read(self.bytes(position, present)?).ok().map(|p| position + p.size_in_bytes as u64);
+        Ok(end.filter(|end| *end <= self.end))
+    }
+
+    /// The first position from `from` on where a header of format 2 stands that does not contradict itself.
+    pub(crate) fn next_likely_header(&mut self, mut from: u64) -> io::Result<Option<u64>> {
+        while from + HEADER_LEN as u64 <= self.end {
+            let end = self.end;
+            let held = self.bytes(from, (end - from).min(WINDOW as u64) as usize)?;
+            let starts = held.len() - HEADER_LEN + 1;
+            let likely = |start: &usize| {
+                held.get(start + MAGIC) == Some(&2)
+                    && BatchAt::read_within(&held[*start..], from, end - from - *start as u64).is_ok()
+            };
+            if let Some(start) = (0..starts).find(likely) {
+                return Ok(Some(from + start as u64));
+            }
+            from += starts as u64;
+        }
+        Ok(None)
     }
 
     fn parse_at(&mut self, position: u64) -> Result<BatchAt, WalkError> {

@@ -1,12 +1,24 @@
 //! Read-only views of a log's files for tools, without an engine: nothing is locked, created or repaired.
 
+mod batches;
+
+use std::io;
 use std::path::Path;
 
 use crate::error::{Corruption, Rule};
+use crate::io::FileLock;
+use crate::log_dir::LOCK_FILE;
 use crate::segment::index::Entry;
 use crate::segment::offset_index::OffsetEntry;
 use crate::segment::time_index::TimeEntry;
 use crate::types::{FilePosition, Offset, TimestampMs};
+
+pub use crate::segment::scan::{BatchAt, CheckedBatch};
+pub use crate::clean::choose::{
+    Cleanable, LogFacts as CompactionFacts, cleanable, dirty_segments, is_overdue,
+};
+pub use crate::retain::decide::{RetentionLimits, SegmentsDue, newest_timestamp, segments_due};
+pub use batches::{BatchWalk, Found, SegmentFile};
 
 pub use crate::segment::name::{
     DirectoryName, FileName, FileState, FileType, file_name, parse_directory_name, parse_file_name,
@@ -34,6 +46,11 @@ pub struct TimeIndexEntry {
     pub timestamp: TimestampMs,
     /// Last offset of the batch that has it.
     pub offset: Offset,
+}
+
+/// Whether a running process, ours or Kafka's, holds the `.lock` of a data directory: what is read there changes meanwhile.
+pub fn is_in_use(data_dir: &Path) -> io::Result<bool> {
+    FileLock::is_taken(&data_dir.join(LOCK_FILE))
 }
 
 /// The entries of an `.index` file, the zeros that a crash leaves behind them included.
@@ -76,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_page_about_the_format_has_the_lengths_that_the_code_has() {
-        let page = include_str!("../../docs/format.md");
+        let page = include_str!("../../../docs/format.md");
         for line in [
             format!("| `.index` | {OFFSET_INDEX_ENTRY_LEN} |"),
             format!("| `.timeindex` | {TIME_INDEX_ENTRY_LEN} |"),
