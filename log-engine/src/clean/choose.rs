@@ -108,11 +108,7 @@ pub fn dirty_segments(
 
 /// Whether a dirty record is older than `max.compaction.lag.ms`. `first_timestamps` are those of the first batch of each
 /// dirty segment; one that is not positive tells nothing.
-pub fn is_overdue(
-    first_timestamps: impl IntoIterator<Item = i64>,
-    config: &LogConfig,
-    now: i64,
-) -> bool {
+pub fn is_overdue(first_timestamps: impl IntoIterator<Item = i64>, config: &LogConfig, now: i64) -> bool {
     let oldest = first_timestamps.into_iter().filter(|timestamp| *timestamp > 0).min();
     oldest.is_some_and(|oldest| oldest < now.saturating_sub(config.max_compaction_lag_ms))
 }

@@ -13,11 +13,11 @@ use crate::segment::offset_index::OffsetEntry;
 use crate::segment::time_index::TimeEntry;
 use crate::types::{FilePosition, Offset, TimestampMs};
 
-pub use crate::segment::scan::{BatchAt, CheckedBatch};
 pub use crate::clean::choose::{
     Cleanable, LogFacts as CompactionFacts, cleanable, dirty_segments, is_overdue,
 };
 pub use crate::retain::decide::{RetentionLimits, SegmentsDue, newest_timestamp, segments_due};
+pub use crate::segment::scan::{BatchAt, CheckedBatch};
 pub use batches::{BatchWalk, Found, SegmentFile};
 
 pub use crate::segment::name::{

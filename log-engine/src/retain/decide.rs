@@ -136,7 +136,11 @@ mod tests {
             ("age: exactly the retention stays", RetentionLimits { retention_ms: Some(9_000), ..none }, 0),
             ("age: one millisecond more goes", RetentionLimits { retention_ms: Some(8_999), ..none }, 1),
             ("age: the active segment goes, too", RetentionLimits { retention_ms: Some(0), ..none }, 4),
-            ("size: excess of 99 covers no segment", RetentionLimits { retention_bytes: Some(301), ..none }, 0),
+            (
+                "size: excess of 99 covers no segment",
+                RetentionLimits { retention_bytes: Some(301), ..none },
+                0,
+            ),
             ("size: excess of 100 covers one", RetentionLimits { retention_bytes: Some(300), ..none }, 1),
             ("size: the active segment goes, too", RetentionLimits { retention_bytes: Some(0), ..none }, 4),
             (

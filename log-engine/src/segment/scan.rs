@@ -256,7 +256,8 @@ impl<'a> CheckedWalk<'a> {
     /// Where a batch ends that begins at `position`, as its length field says; `None` where that lies outside the file.
     pub(crate) fn announced_end(&mut self, position: u64) -> io::Result<Option<u64>> {
         let present = (self.end - position.min(self.end)).min(Prefix::LEN as u64) as usize;
-        let end = Prefix::read(self.bytes(position, present)?).ok().map(|p| position + p.size_in_bytes as u64);
+        let end =
+            Prefix::read(self.bytes(position, present)?).ok().map(|p| position + p.size_in_bytes as u64);
         Ok(end.filter(|end| *end <= self.end))
     }
 

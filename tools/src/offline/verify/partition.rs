@@ -1,0 +1,229 @@
+//! One partition: its segments in order, with all that stands beside them.
+
+use std::{fs, io, path::Path};
+
+use log_engine::{
+    Offset, Rule as EngineRule,
+    checkpoint::{LEADER_EPOCH_FILE, parse_epochs},
+    epoch::EpochCache,
+    inspect::{BatchAt, FileType, Found, SegmentFile},
+    log_dir::{PARTITION_METADATA_FILE, parse_partition_metadata},
+    producer::snapshot,
+};
+
+use super::{
+    damage::{Findings, Rule},
+    indexes::{self, IndexChecks, OffsetIndexCheck, TimeIndexCheck, TxnIndexCheck},
+};
+use crate::offline::{OfflineError, layout::PartitionDir, refused};
+
+/// Checks a partition; answers where its log ends.
+pub(super) fn verify(
+    dir: &PartitionDir,
+    may_have_gaps: bool,
+    findings: &mut Findings<'_>,
+) -> Result<Offset, OfflineError> {
+    findings.counts.partitions += 1;
+    let epochs = read_epochs(dir, findings)?;
+    read_identity(dir, findings)?;
+    let first = dir.offsets(FileType::Log).next().unwrap_or(Offset::ZERO);
+    let mut walk = PartitionWalk {
+        dir,
+        may_have_gaps,
+        findings,
+        epochs,
+        epoch_told: None,
+        previous: None,
+        expected: None,
+        end: first,
+    };
+    for base in dir.offsets(FileType::Log) {
+        walk.segment(base)?;
+    }
+    let end = walk.end;
+    orphans(dir, findings)?;
+    snapshots(dir, end, findings)?;
+    Ok(end)
+}
+
+struct PartitionWalk<'a, 'w> {
+    dir: &'a PartitionDir,
+    may_have_gaps: bool,
+    findings: &'a mut Findings<'w>,
+    epochs: Option<EpochCache>,
+    // Told once for a run of batches.
+    epoch_told: Option<(i32, Option<i32>)>,
+    previous: Option<BatchAt>,
+    // Where the next batch begins if nothing is missing; unknown behind damage.
+    expected: Option<Offset>,
+    end: Offset,
+}
+
+impl PartitionWalk<'_, '_> {
+    fn segment(&mut self, base: Offset) -> Result<(), OfflineError> {
+        let path = self.dir.file(FileType::Log, base);
+        self.findings.counts.segments += 1;
+        self.check_base(base, &path)?;
+        self.expected = Some(base);
+        self.end = self.end.max(base);
+        let file = SegmentFile::open(&path, base).map_err(refused(&path))?;
+        let mut indexes = self.indexes(base)?;
+        let mut batches = file.batches(self.previous);
+        while let Some(found) = batches.next_found().map_err(refused(&path))? {
+            match found {
+                Found::Batch(batch) => {
+                    self.check_gap(&batch.at, &path)?;
+                    self.check_epoch(&batch.at)?;
+                    indexes.see(&batch, self.findings)?;
+                    self.previous = Some(batch.at);
+                    self.expected = Some(batch.at.last_offset.next());
+                    self.end = self.end.max(batch.at.last_offset.next());
+                    self.findings.counts.batches += 1;
+                    self.findings.counts.bytes += batch.at.size;
+                    self.findings.progress();
+                }
+                Found::Damage { corruption, resumes_at } => {
+                    let position = corruption.position;
+                    let lost = resumes_at.unwrap_or(file.size_bytes()) - position;
+                    let lost = (lost > 0).then_some(lost);
+                    self.findings.damage(&path, position, &corruption.rule.into(), lost)?;
+                    self.findings.counts.bytes += lost.unwrap_or(0);
+                    self.expected = None;
+                    indexes.give_up();
+                }
+            }
+        }
+        Ok(indexes.finish(self.findings)?)
+    }
+
+    fn check_base(&mut self, base: Offset, path: &Path) -> io::Result<()> {
+        match self.expected {
+            Some(expected) if base < expected || (base > expected && !self.may_have_gaps) => {
+                let rule = EngineRule::SegmentOrder { base, expected }.into();
+                self.findings.damage(path, 0, &rule, None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_gap(&mut self, batch: &BatchAt, path: &Path) -> io::Result<()> {
+        match self.expected {
+            // The old formats say only where a batch ends.
+            Some(expected) if batch.base_offset > expected && !self.may_have_gaps && batch.magic >= 2 => {
+                let rule = EngineRule::OffsetGap { base: batch.base_offset, expected }.into();
+                self.findings.damage(path, batch.position, &rule, None)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_epoch(&mut self, batch: &BatchAt) -> io::Result<()> {
+        let Some(epochs) = &self.epochs else { return Ok(()) };
+        let oldest = epochs.entries().first().map(|entry| entry.start_offset);
+        // What lies before the oldest entry was deleted from the log, if not yet from the disk.
+        if batch.leader_epoch.get() < 0 || oldest.is_some_and(|oldest| batch.last_offset < oldest) {
+            return Ok(());
+        }
+        let file = epochs.epoch_at(batch.last_offset).map(|epoch| epoch.get());
+        if file == Some(batch.leader_epoch.get()) {
+            return Ok(());
+        }
+        let told = Some((batch.leader_epoch.get(), file));
+        if self.epoch_told == told {
+            return Ok(());
+        }
+        self.epoch_told = told;
+        let rule = Rule::Epoch { log: batch.leader_epoch, offset: batch.base_offset, file };
+        self.findings.damage(&self.dir.path.join(LEADER_EPOCH_FILE), 0, &rule, None)
+    }
+
+    fn indexes(&mut self, base: Offset) -> Result<IndexChecks, OfflineError> {
+        let (dir, gaps) = (self.dir, self.may_have_gaps);
+        for file_type in [FileType::OffsetIndex, FileType::TimeIndex] {
+            if !dir.has(file_type, base) {
+                self.findings.damage(&dir.file(file_type, base), 0, &Rule::Missing, None)?;
+            }
+        }
+        let at = |file_type| dir.has(file_type, base).then(|| dir.file(file_type, base));
+        let findings = &mut *self.findings;
+        let mut checks = IndexChecks { offsets: None, times: None, transactions: None };
+        if let Some(path) = at(FileType::OffsetIndex) {
+            let opened = indexes::open(path.clone(), base, findings).map_err(refused(&path))?;
+            checks.offsets = Some(OffsetIndexCheck::new(opened));
+        }
+        if let Some(path) = at(FileType::TimeIndex) {
+            let opened = indexes::open(path.clone(), base, findings).map_err(refused(&path))?;
+            checks.times = Some(TimeIndexCheck::new(opened));
+        }
+        if let Some(path) = at(FileType::TxnIndex) {
+            let opened = indexes::open(path.clone(), base, findings).map_err(refused(&path))?;
+            checks.transactions = Some(TxnIndexCheck::new(opened, gaps));
+        }
+        Ok(checks)
+    }
+}
+
+fn orphans(dir: &PartitionDir, findings: &mut Findings<'_>) -> io::Result<()> {
+    for file_type in [FileType::OffsetIndex, FileType::TimeIndex, FileType::TxnIndex] {
+        for base in dir.offsets(file_type).filter(|base| !dir.has(FileType::Log, *base)) {
+            findings.damage(&dir.file(file_type, base), 0, &Rule::NoSegment, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn snapshots(dir: &PartitionDir, end: Offset, findings: &mut Findings<'_>) -> Result<(), OfflineError> {
+    for offset in dir.offsets(FileType::ProducerSnapshot) {
+        let path = dir.file(FileType::ProducerSnapshot, offset);
+        let bytes = fs::read(&path).map_err(refused(&path))?;
+        if let Err(error) = snapshot::decode(&bytes) {
+            findings.damage(&path, 0, &error.into(), None)?;
+        }
+        if offset > end {
+            let partition = dir.path.display().to_string();
+            findings.damage(&path, 0, &Rule::BehindEnd { partition, offset, end }, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_epochs(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<Option<EpochCache>, OfflineError> {
+    let path = dir.path.join(LEADER_EPOCH_FILE);
+    // Absent or empty, it is made anew from the batches.
+    let Some(text) = read_text(&path)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let entries = match parse_epochs(&path, &text) {
+        Ok(entries) => entries,
+        Err(corruption) => {
+            findings.corruption(corruption)?;
+            return Ok(None);
+        }
+    };
+    let cache = EpochCache::from_entries(entries.iter().copied());
+    if cache.entries() != entries {
+        // The first entry that the next one contradicts.
+        let kept = cache.entries().iter().zip(&entries).take_while(|(a, b)| a == b).count();
+        let rule = EngineRule::CheckpointLine { line: kept + 3 }.into();
+        findings.damage(&path, 0, &rule, None)?;
+        return Ok(None);
+    }
+    Ok(Some(cache))
+}
+
+fn read_identity(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<(), OfflineError> {
+    let path = dir.path.join(PARTITION_METADATA_FILE);
+    if let Some(text) = read_text(&path)?
+        && let Err(corruption) = parse_partition_metadata(&path, &text)
+    {
+        findings.corruption(corruption)?;
+    }
+    Ok(())
+}
+
+/// A small text file, `None` if there is none; bytes that are no text make it malformed, not unreadable.
+pub(super) fn read_text(path: &Path) -> Result<Option<String>, OfflineError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(refused(path)(error)),
+    }
+}
