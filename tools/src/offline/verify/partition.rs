@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use log_engine::{
     Offset, Rule as EngineRule,
     checkpoint::{LEADER_EPOCH_FILE, parse_epochs},
-    epoch::EpochCache,
+    epoch::{EpochCache, EpochEntry},
     inspect::{BatchAt, FileType, Found, SegmentFile},
     log_dir::{PARTITION_METADATA_FILE, parse_partition_metadata},
     producer::snapshot,
@@ -200,9 +200,11 @@ fn read_epochs(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<Option
     };
     let cache = EpochCache::from_entries(entries.iter().copied());
     if cache.entries() != entries {
-        // The first entry that the next one contradicts.
-        let kept = cache.entries().iter().zip(&entries).take_while(|(a, b)| a == b).count();
-        let rule = EngineRule::CheckpointLine { line: kept + 3 }.into();
+        // The first entry that does not follow the one before it.
+        let contradicts =
+            |pair: &[EpochEntry]| EpochCache::from_entries(pair.iter().copied()).entries() != pair;
+        let entry = entries.windows(2).position(contradicts).map_or(0, |before| before + 1);
+        let rule = EngineRule::CheckpointLine { line: entry + 3 }.into();
         findings.damage(&path, 0, &rule, None)?;
         return Ok(None);
     }
