@@ -1,5 +1,6 @@
-//! Making what was published durable, and moving the recovery point. Never on the append path: this waits for the disk
-//! and holds no lock that appends or reads want.
+//! Making what was published durable, and moving the recovery point. This waits for the disk and, while it does, holds no
+//! lock that appends or readers of the page cache want. Only the append that is the first in its segment to promise
+//! durability comes here, with no lock held.
 //!
 //! Before the point moves to an offset, these are on the disk: the records and index entries below it, the leader
 //! epochs, and the producer state at it. So a start after a crash reads the log from the point on and nothing before.

@@ -106,29 +106,12 @@ pub(crate) fn remove_leftovers(disk: &Arc<dyn Disk>, path: &LogPath, base_offset
 impl Segment {
     /// Renames the files from `.cleaned` to `.swap`.
     pub(crate) fn make_swap(&self) -> io::Result<()> {
-        self.exchange_suffix(CLEANED, SWAP)
+        self.exchange_suffix(&self.files(), CLEANED, SWAP)
     }
 
     /// Renames the files from `.swap` to their plain names.
     pub(crate) fn make_live(&self) -> io::Result<()> {
-        self.exchange_suffix(SWAP, "")
-    }
-
-    fn exchange_suffix(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut state = self.state();
-        for file_type in FILES {
-            let plain = self.path.file(self.base_offset, file_type);
-            let new = with_suffix(&plain, to);
-            // A segment without aborted transactions has no index of them.
-            ignore_missing(self.disk.rename(&with_suffix(&plain, from), &new))?;
-            match file_type {
-                FileType::OffsetIndex => state.offset_index.set_path(new),
-                FileType::TimeIndex => state.time_index.set_path(new),
-                FileType::TxnIndex => state.txn_index.set_path(new),
-                FileType::Log | FileType::ProducerSnapshot => {}
-            }
-        }
-        Ok(())
+        self.exchange_suffix(&self.files(), SWAP, "")
     }
 
     /// Bytes of the offset index and of the time index.

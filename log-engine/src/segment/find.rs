@@ -108,6 +108,9 @@ impl Segment {
     fn offset_hint(&self, offset: Offset, mode: ReadMode) -> io::Result<Option<OffsetEntry>> {
         let base = self.base_offset;
         let reached = |entry: OffsetEntry| entry.absolute(base) <= offset;
+        if mode == ReadMode::Blocking {
+            self.open_index_to_search(|state| &mut state.offset_index)?;
+        }
         let (floor, last) = {
             let mut state = self.state();
             (state.offset_index.floor(&self.disk, reached, mode)?, state.offset_index.last())
@@ -124,6 +127,9 @@ impl Segment {
     /// only the segment's end does.
     pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> Result<Option<Offset>, ReadError> {
         let below = |entry: OffsetEntry| entry.position.get() < position;
+        if mode == ReadMode::Blocking {
+            self.open_index_to_search(|state| &mut state.offset_index)?;
+        }
         let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below, mode)?;
         let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
         let Some(entry) = in_file.or(in_memory) else { return Ok(None) };
@@ -165,6 +171,9 @@ impl Segment {
 
     fn time_hint(&self, timestamp: TimestampMs, mode: ReadMode) -> io::Result<Option<TimeEntry>> {
         let reached = |entry: TimeEntry| entry.timestamp <= timestamp;
+        if mode == ReadMode::Blocking {
+            self.open_index_to_search(|state| &mut state.time_index)?;
+        }
         let floor = self.state().time_index.floor(&self.disk, reached, mode)?;
         match floor {
             Floor::Found(entry) => Ok(entry),
@@ -277,17 +286,21 @@ impl Segment {
         walk.through(&*file, self.base_offset, size)?;
         let written = WrittenBeside::write(&self.disk, path, &walk.due)?;
         walk.due.clear();
-        let mut state = self.state();
-        let state = &mut *state;
-        if state.size < size || state.offset_index.path() != path {
+        let _files = self.files();
+        if self.published().0 < size || self.state().offset_index.path() != path {
             return Ok(false);
         }
-        walk.through(&*file, self.base_offset, state.size)?;
-        state.offset_index.replace(written)?;
+        walk.through(&*file, self.base_offset, self.published().0)?;
+        let replacement = written.take_the_name(path)?;
+        let mut state = self.state();
+        let state = &mut *state;
+        // Nothing, or what was appended during the renaming. The file has its name, whatever this answers.
+        let caught_up = walk.through(&*file, self.base_offset, state.size);
+        state.offset_index.go_on_with(replacement);
         for entry in walk.due {
             state.offset_index.append(&self.disk, entry)?;
         }
-        Ok(true)
+        caught_up.map(|()| true)
     }
 }
 

@@ -100,18 +100,43 @@ impl<E: Entry> IndexFile<E> {
 
     /// Hands the entries in memory to the operating system.
     pub(crate) fn write_tail(&mut self, disk: &Arc<dyn Disk>) -> io::Result<()> {
-        if self.tail.is_empty() {
-            return Ok(());
+        let tail = self.encoded_tail();
+        if !tail.bytes.is_empty() {
+            self.handle(disk)?.write_all_at(&tail.bytes, tail.position())?;
+            self.tail_was_written(&tail);
         }
-        let mut bytes = Vec::with_capacity(self.tail.len() * E::LEN);
-        for entry in &self.tail {
-            entry.encode(&mut bytes);
-        }
-        let position = self.in_file * E::LEN as u64;
-        self.handle(disk)?.write_all_at(&bytes, position)?;
-        self.in_file += self.tail.len() as u64;
-        self.tail.clear();
         Ok(())
+    }
+
+    /// The entries in memory, to be written outside the segment's lock.
+    pub(crate) fn encoded_tail(&self) -> EncodedTail {
+        let mut bytes = Vec::with_capacity(self.tail.len() * E::LEN);
+        self.tail.iter().for_each(|entry| entry.encode(&mut bytes));
+        EncodedTail { bytes, behind: self.in_file, entry_len: E::LEN }
+    }
+
+    /// The entries that `written` was made of are in the file. Others may have come meanwhile, and may have been written
+    /// together with these.
+    pub(crate) fn tail_was_written(&mut self, written: &EncodedTail) {
+        if self.in_file == written.behind {
+            let entries = written.bytes.len() / E::LEN;
+            self.tail.drain(..entries);
+            self.in_file += entries as u64;
+        }
+    }
+
+    /// The file, or what to open.
+    pub(crate) fn opened(&self) -> Result<FileHandle, PathBuf> {
+        self.file.clone().ok_or_else(|| self.path.clone())
+    }
+
+    /// Keeps a file that was opened for it, unless it has one by now; answers the one it has.
+    pub(crate) fn keep_open(&mut self, file: FileHandle) -> FileHandle {
+        Arc::clone(self.file.get_or_insert(file))
+    }
+
+    pub(crate) fn has_unopened_entries(&self) -> bool {
+        self.in_file > 0 && self.file.is_none()
     }
 
     /// Writes what is in memory and cuts what lies behind: the file holds exactly the entries.
@@ -168,12 +193,11 @@ impl<E: Entry> IndexFile<E> {
         self.trim(disk).map(drop)
     }
 
-    /// Puts a file that was written beside the index in its place. Views of the old file keep it.
-    pub(crate) fn replace(&mut self, beside: WrittenBeside<E>) -> io::Result<()> {
-        let (file, entries, last) = beside.take_the_name(&self.path)?;
+    /// Goes on with a file that took the index's name. Views of the old file keep it.
+    pub(crate) fn go_on_with(&mut self, replacement: Replacement<E>) {
+        let Replacement { file, entries, last } = replacement;
         (self.file, self.in_file, self.last) = (Some(file), entries, last);
         self.tail.clear();
-        Ok(())
     }
 
     /// The last entry that `reached` accepts, among those in memory; otherwise where to look in the file.
@@ -220,6 +244,27 @@ impl<E: Entry> IndexFile<E> {
     }
 }
 
+/// Entries as they are to lie in the file.
+pub(crate) struct EncodedTail {
+    pub(crate) bytes: Vec<u8>,
+    /// Entries before them.
+    behind: u64,
+    entry_len: usize,
+}
+
+impl EncodedTail {
+    pub(crate) fn position(&self) -> u64 {
+        self.behind * self.entry_len as u64
+    }
+}
+
+/// An index whose file has the name already.
+pub(crate) struct Replacement<E> {
+    file: FileHandle,
+    entries: u64,
+    last: Option<E>,
+}
+
 /// An index written to a file beside the one that it is to replace. Removed where it did not come to that; a start
 /// removes what a crash leaves.
 pub(crate) struct WrittenBeside<E> {
@@ -245,10 +290,11 @@ impl<E: Entry> WrittenBeside<E> {
         Ok(beside)
     }
 
-    fn take_the_name(mut self, path: &Path) -> io::Result<(FileHandle, u64, Option<E>)> {
+    /// Puts the file in the place of the one at `path`.
+    pub(crate) fn take_the_name(mut self, path: &Path) -> io::Result<Replacement<E>> {
         self.disk.rename(&self.path, path)?;
         let file = self.file.take().expect("taken here only, with all of it");
-        Ok((file, self.entries, self.last))
+        Ok(Replacement { file, entries: self.entries, last: self.last })
     }
 }
 

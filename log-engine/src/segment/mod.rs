@@ -26,7 +26,7 @@ use crate::io::{Disk, FileHandle, OpenMode};
 use crate::types::{Offset, TimestampMs};
 
 use find::Suspicions;
-use index::{IndexFile, OpenIndexError};
+use index::{Entry, IndexFile, OpenIndexError};
 use name::{DELETED, FileType, file_name};
 use offset_index::OffsetEntry;
 use pace::Pace;
@@ -56,6 +56,11 @@ impl LogPath {
     }
 }
 
+/// The right to change or open files by their names.
+type Files<'a> = MutexGuard<'a, ()>;
+
+type IndexOf<E> = fn(&mut State) -> &mut IndexFile<E>;
+
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base_offset: Offset,
@@ -63,6 +68,9 @@ pub(crate) struct Segment {
     path: Arc<LogPath>,
     log_file: OnceLock<FileHandle>,
     state: Mutex<State>,
+    // Held by whoever renames, replaces or shortens files, opens an index by its name or writes entries outside `state`,
+    // and so while waiting for the disk: neither appends nor readers of the page cache want it. Comes before `state`.
+    files: Mutex<()>,
     // Everything that an acknowledged record in this segment rests on is durable: the segments before it, and its own
     // name in the directory. Asked by appends that promise durability.
     ground_is_durable: AtomicBool,
@@ -169,6 +177,7 @@ impl Segment {
             path: Arc::clone(path),
             log_file,
             state: Mutex::new(state),
+            files: Mutex::new(()),
             ground_is_durable: AtomicBool::new(false),
             max_timestamp_is_checked: AtomicBool::new(false),
             suspicions: Suspicions::default(),
@@ -177,6 +186,10 @@ impl Segment {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn files(&self) -> MutexGuard<'_, ()> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The `.log` file, opened when first needed.
@@ -254,12 +267,67 @@ impl Segment {
     /// entries are in the files when this returns.
     pub(crate) fn files_to_sync(&self) -> io::Result<impl Iterator<Item = FileHandle> + use<>> {
         let log_file = self.file()?;
-        let mut state = self.state();
-        state.offset_index.write_tail(&self.disk)?;
-        state.time_index.write_tail(&self.disk)?;
-        let txn_index = state.txn_index.trim(&self.disk)?;
-        let indexes = [state.offset_index.handle(&self.disk)?, state.time_index.handle(&self.disk)?];
+        let files = self.files();
+        let indexes = [
+            self.write_entries(&files, |state| &mut state.offset_index)?,
+            self.write_entries(&files, |state| &mut state.time_index)?,
+        ];
+        let txn_index = self.txn_index_to_sync(&files)?;
         Ok(std::iter::once(log_file).chain(indexes).chain(txn_index))
+    }
+
+    // An append that fills the page meanwhile writes the same bytes to the same place.
+    fn write_entries<E: Entry>(&self, files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
+        let file = self.open_index(files, index)?;
+        let tail = index(&mut self.state()).encoded_tail();
+        if !tail.bytes.is_empty() {
+            file.write_all_at(&tail.bytes, tail.position())?;
+            index(&mut self.state()).tail_was_written(&tail);
+        }
+        Ok(file)
+    }
+
+    fn open_index<E: Entry>(&self, _files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
+        let path = match index(&mut self.state()).opened() {
+            Ok(file) => return Ok(file),
+            Err(path) => path,
+        };
+        let file = self.disk.open(&path, OpenMode::OpenOrCreate)?;
+        Ok(index(&mut self.state()).keep_open(file))
+    }
+
+    /// Before an index is searched by somebody who may wait for the disk.
+    fn open_index_to_search<E: Entry>(&self, index: IndexOf<E>) -> io::Result<()> {
+        if index(&mut self.state()).has_unopened_entries() {
+            self.open_index(&self.files(), index)?;
+        }
+        Ok(())
+    }
+
+    fn open_txn_index(&self, _files: &Files<'_>) -> io::Result<FileHandle> {
+        let path = match self.state().txn_index.opened() {
+            Ok(file) => return Ok(file),
+            Err(path) => path,
+        };
+        let file = self.disk.open(&path, OpenMode::OpenOrCreate)?;
+        Ok(self.state().txn_index.keep_open(file))
+    }
+
+    // `None` if there never was one. What is no entry at its end goes.
+    fn txn_index_to_sync(&self, files: &Files<'_>) -> io::Result<Option<FileHandle>> {
+        let unopened = self.state().txn_index.opened().err();
+        if let Some(path) = unopened
+            && let Err(error) = self.disk.metadata(&path)
+        {
+            return ignore_missing(Err(error)).map(|()| None);
+        }
+        let file = self.open_txn_index(files)?;
+        let length = file.len()?;
+        let mut state = self.state();
+        if length > state.txn_index.len_in_bytes() {
+            state.txn_index.trim(&self.disk)?;
+        }
+        Ok(Some(file))
     }
 
     pub(crate) fn ground_is_durable(&self) -> bool {
@@ -277,12 +345,16 @@ impl Segment {
     }
 
     pub(crate) fn aborted(&self, mode: ReadMode) -> io::Result<TxnIndexView> {
+        if mode == ReadMode::Blocking && self.state().txn_index.has_unopened_entries() {
+            self.open_txn_index(&self.files())?;
+        }
         self.state().txn_index.view(&self.disk, mode)
     }
 
     /// Cuts the published end back to `position`, where `end` is the offset of the next record. The file shrinks.
     pub(crate) fn truncate(&self, position: u64, end: Offset) -> Result<(), ReadError> {
         let file = self.file()?;
+        let _files = self.files();
         file.set_len(position)?;
         let mut state = self.state();
         let base = self.base_offset;
@@ -296,19 +368,30 @@ impl Segment {
 
     /// Opens the files, because their names are about to change: whoever holds this segment goes on reading it.
     pub(crate) fn open_all(&self) -> io::Result<()> {
+        self.open_all_of(&self.files())
+    }
+
+    fn open_all_of(&self, files: &Files<'_>) -> io::Result<()> {
         self.file()?;
-        let mut state = self.state();
-        if state.offset_index.len() > 0 {
-            state.offset_index.handle(&self.disk)?;
+        let (offset_entries, time_entries, aborted) = {
+            let state = self.state();
+            (state.offset_index.len(), state.time_index.len(), state.txn_index.len_in_bytes())
+        };
+        if offset_entries > 0 {
+            self.open_index(files, |state| &mut state.offset_index)?;
         }
-        if state.time_index.len() > 0 {
-            state.time_index.handle(&self.disk)?;
+        if time_entries > 0 {
+            self.open_index(files, |state| &mut state.time_index)?;
         }
-        state.txn_index.view(&self.disk, ReadMode::Blocking).map(drop)
+        if aborted > 0 {
+            self.open_txn_index(files)?;
+        }
+        Ok(())
     }
 
     /// The log's directory has another name now.
     pub(crate) fn follow_path(&self) {
+        let _files = self.files();
         let mut state = self.state();
         state.offset_index.set_path(self.path.file(self.base_offset, FileType::OffsetIndex));
         state.time_index.set_path(self.path.file(self.base_offset, FileType::TimeIndex));
@@ -324,8 +407,9 @@ impl Segment {
 
     /// As [`Segment::mark_deleted`], but leaves the producer snapshot in place: another segment begins at the same offset.
     pub(crate) fn mark_replaced(&self) -> io::Result<()> {
-        self.open_all()?;
-        self.rename(&mut self.state(), DELETED)
+        let files = self.files();
+        self.open_all_of(&files)?;
+        self.exchange_suffix(&files, "", DELETED)
     }
 
     /// The files of a segment that was marked deleted, as far as there are any.
@@ -346,17 +430,20 @@ impl Segment {
         self.deleted_files().iter().try_for_each(|path| ignore_missing(self.disk.remove_file(path)))
     }
 
-    fn rename(&self, state: &mut State, suffix: &str) -> io::Result<()> {
-        let renamed = |file_type| -> io::Result<PathBuf> {
+    fn exchange_suffix(&self, _files: &Files<'_>, from: &str, to: &str) -> io::Result<()> {
+        for file_type in [FileType::Log, FileType::OffsetIndex, FileType::TimeIndex, FileType::TxnIndex] {
             let plain = self.path.file(self.base_offset, file_type);
-            let new = with_suffix(&plain, suffix);
-            ignore_missing(self.disk.rename(&plain, &new))?;
-            Ok(new)
-        };
-        renamed(FileType::Log)?;
-        state.offset_index.set_path(renamed(FileType::OffsetIndex)?);
-        state.time_index.set_path(renamed(FileType::TimeIndex)?);
-        state.txn_index.set_path(renamed(FileType::TxnIndex)?);
+            let new = with_suffix(&plain, to);
+            // A segment without aborted transactions has no index of them.
+            ignore_missing(self.disk.rename(&with_suffix(&plain, from), &new))?;
+            let mut state = self.state();
+            match file_type {
+                FileType::OffsetIndex => state.offset_index.set_path(new),
+                FileType::TimeIndex => state.time_index.set_path(new),
+                FileType::TxnIndex => state.txn_index.set_path(new),
+                FileType::Log | FileType::ProducerSnapshot => {}
+            }
+        }
         Ok(())
     }
 }

@@ -88,6 +88,38 @@ mod tests {
     }
 
     #[test]
+    fn entries_written_outside_the_lock_are_neither_lost_nor_doubled_by_those_that_come_meanwhile() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(BackendChoice::Threads));
+        // A page is full after 512 entries, and is written by the append that fills it.
+        for (before, meanwhile) in [(0, 3), (1, 0), (300, 100), (300, 212), (300, 300), (511, 1), (600, 600)]
+        {
+            let path = directory.path().join(format!("{before} and {meanwhile}"));
+            let mut index = IndexFile::empty(path.clone());
+            let mut expected = Vec::new();
+            let mut append = |index: &mut IndexFile<OffsetEntry>, count: u32| {
+                for _ in 0..count {
+                    let number = expected.len() as u32 / 8 + 1;
+                    let position = FilePosition::new(u64::from(number) * 100);
+                    let entry = OffsetEntry { offset: RelativeOffset::new(number), position };
+                    entry.encode(&mut expected);
+                    index.append(&disk, entry).expect("written");
+                }
+            };
+            append(&mut index, before);
+            let file = index.handle(&disk).expect("opened");
+            let tail = index.encoded_tail();
+            append(&mut index, meanwhile);
+            file.write_all_at(&tail.bytes, tail.position()).expect("written");
+            index.tail_was_written(&tail);
+            assert_eq!(index.len(), u64::from(before + meanwhile));
+            append(&mut index, 5);
+            index.trim(&disk).expect("written");
+            assert_eq!(std::fs::read(&path).expect("read"), expected, "{before}, then {meanwhile}");
+        }
+    }
+
+    #[test]
     fn a_search_finds_the_same_wherever_it_was_told_to_look_first() {
         let directory = tempfile::tempdir().expect("a directory");
         let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(BackendChoice::Threads));

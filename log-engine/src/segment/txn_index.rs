@@ -107,6 +107,24 @@ impl TxnIndex {
         self.path = path;
     }
 
+    pub(crate) fn len_in_bytes(&self) -> u64 {
+        self.entries * ENTRY_LEN as u64
+    }
+
+    pub(crate) fn has_unopened_entries(&self) -> bool {
+        self.entries > 0 && self.file.is_none()
+    }
+
+    /// The file, or what to open.
+    pub(crate) fn opened(&self) -> Result<FileHandle, PathBuf> {
+        self.file.clone().ok_or_else(|| self.path.clone())
+    }
+
+    /// Keeps a file that was opened for it, unless it has one by now; answers the one it has.
+    pub(crate) fn keep_open(&mut self, file: FileHandle) -> FileHandle {
+        Arc::clone(self.file.get_or_insert(file))
+    }
+
     pub(crate) fn append(&mut self, disk: &Arc<dyn Disk>, entry: &AbortedTransaction) -> io::Result<()> {
         let position = self.entries * ENTRY_LEN as u64;
         self.handle(disk)?.write_all_at(&entry.encode(), position)?;
@@ -124,7 +142,7 @@ impl TxnIndex {
             }
         }
         let file = self.handle(disk)?;
-        file.set_len(self.entries * ENTRY_LEN as u64)?;
+        file.set_len(self.len_in_bytes())?;
         Ok(Some(file))
     }
 

@@ -107,6 +107,21 @@ fn every_acknowledged_record_survives_a_killed_process() {
 }
 
 #[test]
+fn records_are_read_although_their_index_entries_cannot_be_written() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig { index_interval_bytes: 0, ..LogConfig::default() });
+    disk.inject(Fault::next(Operation::Write, ENOSPC).on(".index").times(u64::MAX));
+    // The entries of so many batches are more than are kept in memory before they are written.
+    append_numbered(&log, 0..520);
+    assert_eq!(values_from(&log, 505), numbered(505..520));
+    disk.clear_faults();
+    append_numbered(&log, 520..522);
+    assert_eq!(values_from(&log, 505), numbered(505..522));
+    engine.close().unwrap();
+}
+
+#[test]
 fn a_full_disk_refuses_appends_keeps_what_is_there_and_serves_again_when_there_is_room() {
     let disk = formatted();
     let engine = Engine::open(config_on(&disk)).unwrap();
