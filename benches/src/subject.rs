@@ -127,6 +127,11 @@ impl Server {
         &self.data
     }
 
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU seconds until now.
     pub fn cpu_seconds(&self) -> f64 {
         process::cpu_seconds(self.child.id()).unwrap_or(f64::NAN)

@@ -6,7 +6,8 @@ mod produce;
 mod recovery;
 mod start;
 
-use std::io::{self, BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -66,6 +67,19 @@ impl Bench {
         tempfile::Builder::new().prefix("versus").tempdir_in(klamm_tests::binaries::cache_directory())
     }
 
+    /// Takes as much memory as a run is going to fill with file pages, and gives it back just before the run: a virtual machine
+    /// gets memory that it has not used for a while from its host, page by page, and that costs more than what is measured.
+    fn warm(&self, directory: &Path, megabytes: u64) -> io::Result<()> {
+        let path = directory.join("warm");
+        let mut file = File::create(&path)?;
+        let megabyte = vec![1; 1_000_000];
+        for _ in 0..megabytes * 5 / 4 {
+            file.write_all(&megabyte)?;
+        }
+        drop(file);
+        fs::remove_file(path)
+    }
+
     fn start(&self, subject: Subject, directory: &Path) -> io::Result<Server> {
         let properties = subject.properties(directory);
         subject.format(self.oracle, &properties);
@@ -109,7 +123,11 @@ impl BareServer {
     }
 
     fn cpu_seconds(&self) -> f64 {
-        process::cpu_seconds(self.child.id()).unwrap_or(f64::NAN)
+        process::cpu_seconds(self.pid()).unwrap_or(f64::NAN)
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id()
     }
 }
 
