@@ -16,6 +16,8 @@ use clap::ValueEnum;
 use klamm_tests::oracle::{self, Oracle};
 use tempfile::TempDir;
 
+use self::produce::Load;
+
 use crate::process;
 use crate::report::Row;
 use crate::subject::{Server, Subject};
@@ -29,6 +31,10 @@ pub enum RowKind {
     Produce,
     /// The same with 100 B records.
     ProduceSmall,
+    /// 1 KB records over 1 000 partitions.
+    ProduceSpread,
+    /// 1 KB records, each request flushed before it is answered.
+    ProduceDurable,
     /// kcat and the raw fetch loop, the bare sendfile loop.
     Consume,
     /// Ready after kill -9.
@@ -40,8 +46,8 @@ pub enum RowKind {
 impl RowKind {
     /// Every kind, in the order of the table.
     pub fn all() -> &'static [RowKind] {
-        use RowKind::{Consume, Dump, Produce, ProduceSmall, Recovery, Start};
-        &[Start, Produce, ProduceSmall, Consume, Recovery, Dump]
+        use RowKind::{Consume, Dump, Produce, ProduceDurable, ProduceSmall, ProduceSpread, Recovery, Start};
+        &[Start, Produce, ProduceSmall, ProduceSpread, ProduceDurable, Consume, Recovery, Dump]
     }
 }
 
@@ -91,12 +97,20 @@ impl Bench {
 pub fn measure(kind: RowKind, bench: &Bench) -> io::Result<Vec<Row>> {
     match kind {
         RowKind::Start => start::measure(bench),
-        RowKind::Produce => produce::measure(bench, 1000),
-        RowKind::ProduceSmall => produce::measure(bench, 100),
+        RowKind::Produce => produce_and_replay(bench, &Load::of(1000)),
+        RowKind::ProduceSmall => produce_and_replay(bench, &Load::of(100)),
+        RowKind::ProduceSpread => produce::by_java_client(bench, &Load::spread()),
+        RowKind::ProduceDurable => produce::by_java_client(bench, &Load::durable()),
         RowKind::Consume => consume::measure(bench),
         RowKind::Recovery => recovery::measure(bench),
         RowKind::Dump => dump::measure(bench),
     }
+}
+
+fn produce_and_replay(bench: &Bench, load: &Load) -> io::Result<Vec<Row>> {
+    let mut rows = produce::by_java_client(bench, load)?;
+    rows.extend(produce::replayed(bench, load)?);
+    Ok(rows)
 }
 
 fn column(row: &mut Row, subject: Subject) -> &mut Vec<f64> {

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::Command;
 
 use klamm_tests::process::run;
+use klamm_tests::properties::Properties;
 
 use super::{BareServer, Bench, column};
 use crate::frames::{self, Recorder, Recording, Replayed};
@@ -22,55 +23,100 @@ const WINDOW: usize = 5;
 /// What the Java client reaches on this kind of machine: the pace of the paced replay.
 const PACE: u64 = 140_000_000;
 /// Kept of the recording.
-const RECORDED_MAX: u64 = 300_000_000;
+const RECORDED_MAX: u64 = 150_000_000;
 /// How often a recording is replayed: short runs, because memory that was warmed does not stay warm.
 const REPLAYS: usize = 3;
 
-pub(super) fn measure(bench: &Bench, record_size: u64) -> io::Result<Vec<Row>> {
-    let name = |what: &str| Row::new(format!("produce {record_size} B, 1 partition, acks=1: {what}"));
-    let mut rate = name("Java perf client, MB/s");
-    let mut latency = name("Java perf client, p99 ms");
-    let mut cpu = name("Java perf client, broker CPU s per GB");
-    let mut memory = name("peak resident memory, MB");
-    let mut paced = name("frames replayed at the client's pace, CPU s per GB");
-    let mut full = name("frames replayed at full speed, CPU s per GB");
-    let mut full_rate = name("frames replayed at full speed, MB/s");
+/// What Java's perf client is asked to do, and the broker to keep.
+pub(super) struct Load {
+    what: String,
+    record_size: u64,
+    partitions: u32,
+    acks: &'static str,
+    durable: bool,
+}
+
+impl Load {
+    /// One partition, acks=1, flush policy `os`.
+    pub(super) fn of(record_size: u64) -> Self {
+        let what = format!("produce {record_size} B, 1 partition, acks=1");
+        Load { what, record_size, partitions: 1, acks: "1", durable: false }
+    }
+
+    /// A thousand partitions.
+    pub(super) fn spread() -> Self {
+        let what = "produce 1000 B, 1 000 partitions, acks=1".into();
+        Load { what, partitions: 1000, ..Self::of(1000) }
+    }
+
+    /// Flushed before each answer.
+    pub(super) fn durable() -> Self {
+        let what = "produce 1000 B, 1 partition, durable (flush.messages=1), acks=all".into();
+        Load { what, acks: "all", durable: true, ..Self::of(1000) }
+    }
+
+    fn row(&self, what: &str) -> Row {
+        Row::new(format!("{}: {what}", self.what))
+    }
+
+    fn configured(&self, properties: Properties) -> Properties {
+        let properties = properties.with("num.partitions", self.partitions.to_string());
+        if self.durable { properties.with("log.flush.interval.messages", "1") } else { properties }
+    }
+}
+
+/// What the Java client sees of both brokers, and what it costs them.
+pub(super) fn by_java_client(bench: &Bench, load: &Load) -> io::Result<Vec<Row>> {
+    let mut rate = load.row("Java perf client, MB/s");
+    let mut latency = load.row("Java perf client, p99 ms");
+    let mut cpu = load.row("Java perf client, broker CPU s per GB");
+    let mut memory = load.row("peak resident memory, MB");
     let bytes = bench.megabytes * 1_000_000;
     for _ in 0..bench.repeat {
         for subject in Subject::ALL {
             let directory = bench.directory()?;
-            let server = bench.start(subject, directory.path())?;
+            let properties = load.configured(subject.properties(directory.path()));
+            subject.format(bench.oracle, &properties);
+            let server = subject.start(bench.oracle, &properties)?;
             bench.warm(directory.path(), bench.megabytes)?;
             let before = server.cpu_seconds();
-            let perf = java_perf(bench, server.address(), bytes / record_size, record_size)?;
+            let perf = java_perf_as(bench, server.address(), bytes / load.record_size, load)?;
             column(&mut rate, subject).push(perf.megabytes_per_second);
             column(&mut latency, subject).push(perf.p99_ms);
             column(&mut cpu, subject).push((server.cpu_seconds() - before) / gigabytes(bytes));
             column(&mut memory, subject).push(server.memory_mb("VmHWM"));
         }
-        // In turns, so that what the machine does meanwhile falls on both.
-        let directory = bench.directory()?;
-        let (server, recording) = record(bench, directory.path(), record_size)?;
-        for _ in 0..REPLAYS {
-            for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
-                bench.warm(directory.path(), recording.bytes() / 1_000_000)?;
-                let before = server.cpu_seconds();
-                let klamm = frames::replay(server.address(), &recording, 1, WINDOW, pace)?;
-                row.klamm.push((server.cpu_seconds() - before) / gigabytes(klamm.bytes));
-                let file = directory.path().join("bare");
-                bench.warm(directory.path(), recording.bytes() / 1_000_000)?;
-                let bare = BareServer::start(&["receive", &file.to_string_lossy(), "1"])?;
-                let limit = frames::replay(bare.address, &recording, 1, WINDOW, pace)?;
-                row.limit.push(bare.cpu_seconds() / gigabytes(limit.bytes));
-                fs::remove_file(&file)?;
-                if pace == 0 {
-                    full_rate.klamm.push(megabytes_per_second(klamm));
-                    full_rate.limit.push(megabytes_per_second(limit));
-                }
+    }
+    Ok(vec![rate, latency, cpu, memory])
+}
+
+/// The client's frames again, to Klamm and to the bare loop in turns, so that what the machine does meanwhile falls on both.
+pub(super) fn replayed(bench: &Bench, load: &Load) -> io::Result<Vec<Row>> {
+    let mut paced = load.row("frames replayed at the client's pace, CPU s per GB");
+    let mut full = load.row("frames replayed at full speed, CPU s per GB");
+    let mut full_rate = load.row("frames replayed at full speed, MB/s");
+    let directory = bench.directory()?;
+    let (server, recording) = record(bench, directory.path(), load.record_size)?;
+    let megabytes = recording.bytes() / 1_000_000;
+    let file = directory.path().join("bare");
+    for _ in 0..REPLAYS * bench.repeat {
+        for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
+            bench.warm(directory.path(), megabytes)?;
+            let before = server.cpu_seconds();
+            let klamm = frames::replay(server.address(), &recording, 1, WINDOW, pace)?;
+            row.klamm.push((server.cpu_seconds() - before) / gigabytes(klamm.bytes));
+            bench.warm(directory.path(), megabytes)?;
+            let bare = BareServer::start(&["receive", &file.to_string_lossy(), "1"])?;
+            let limit = frames::replay(bare.address, &recording, 1, WINDOW, pace)?;
+            row.limit.push(bare.cpu_seconds() / gigabytes(limit.bytes));
+            fs::remove_file(&file)?;
+            if pace == 0 {
+                full_rate.klamm.push(megabytes_per_second(klamm));
+                full_rate.limit.push(megabytes_per_second(limit));
             }
         }
     }
-    Ok(vec![rate, latency, cpu, memory, paced, full, full_rate])
+    Ok(vec![paced, full, full_rate])
 }
 
 fn megabytes_per_second(replayed: Replayed) -> f64 {
@@ -109,11 +155,17 @@ pub(super) fn java_perf(
     records: u64,
     record_size: u64,
 ) -> io::Result<Perf> {
+    java_perf_as(bench, broker, records, &Load::of(record_size))
+}
+
+fn java_perf_as(bench: &Bench, broker: SocketAddr, records: u64, load: &Load) -> io::Result<Perf> {
+    let record_size = load.record_size;
     let mut client: Command = bench.oracle.java_as_shipped("org.apache.kafka.tools.ProducerPerformance");
     client.args(["--topic", "perf", "--throughput", "-1"]);
     client.args(["--num-records", &records.to_string(), "--record-size", &record_size.to_string()]);
     client.args(["--bootstrap-server", &broker.to_string()]);
-    client.args(["--command-property", "acks=1", "--command-property", "enable.idempotence=false"]);
+    client.args(["--command-property", &format!("acks={}", load.acks)]);
+    client.args(["--command-property", "enable.idempotence=false"]);
     let text = run(&mut client, b"");
     let summary = text.lines().rfind(|line| line.contains("99th")).unwrap_or_default();
     parse_summary(summary).ok_or_else(|| io::Error::other(format!("perf client said: {text}")))
