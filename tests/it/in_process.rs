@@ -79,6 +79,14 @@ impl Klamm {
         self.running = Some(running);
     }
 
+    /// Stops cleanly, does something to the directory after which it must not start, and answers what it says.
+    pub(crate) fn refusal_after(&mut self, act: impl FnOnce(&Path)) -> String {
+        self.stop();
+        act(self.directory.path());
+        let config = config(self.directory.path(), &self.overrides);
+        self.runtime.block_on(start(config)).err().expect("the broker does not start").to_string()
+    }
+
     /// Stops on a disk that does not let it stop well.
     pub(crate) fn stop_badly(&mut self) {
         if let Some(running) = self.running.take() {

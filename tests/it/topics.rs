@@ -175,3 +175,31 @@ fn the_metadata_log_is_cut_behind_its_snapshots_and_every_topic_is_still_there()
         topic_id(&mut client, &format!("t{number}")).expect("the topic is there");
     }
 }
+
+#[test]
+fn a_damaged_record_in_the_middle_of_the_metadata_log_is_refused_and_takes_no_topic_away() {
+    let mut klamm = Klamm::start(&[]);
+    let mut client = klamm.client();
+    for name in ["first", "second", "third"] {
+        create(&mut client, name, 1, &[]);
+    }
+    let file = "data/__cluster_metadata-0/00000000000000000000.log";
+    let flip = |directory: &std::path::Path, topic: &[u8]| {
+        let path = directory.join(file);
+        let mut bytes = fs::read(&path).expect("read");
+        let at = bytes.windows(topic.len()).position(|window| window == topic).expect("the topic's record");
+        bytes[at] ^= 0x20;
+        fs::write(&path, &bytes).expect("written");
+        bytes
+    };
+    let mut damaged = Vec::new();
+    let said = klamm.refusal_after(|directory| damaged = flip(directory, b"second"));
+    assert!(said.contains("__cluster_metadata-0") && said.contains("at byte"), "{said}");
+    assert!(fs::read(klamm.directory().join(file)).expect("read") == damaged, "the file stays as it is");
+    // The byte is put back.
+    klamm.restart_after(|directory| drop(flip(directory, b"Second")));
+    let mut client = klamm.client();
+    for name in ["first", "second", "third"] {
+        topic_id(&mut client, name).expect("the topic is there");
+    }
+}

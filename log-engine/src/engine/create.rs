@@ -14,6 +14,7 @@ use crate::log::recover::LogSeed;
 use crate::log_dir::{PARTITION_METADATA_FILE, format_partition_metadata};
 use crate::segment::LogPath;
 use crate::segment::name::{FileType, is_legal_topic_name, parse_file_name};
+use crate::segment::rebuild::Unproven;
 use crate::types::{Offset, TopicId, TopicPartition};
 
 impl Engine {
@@ -110,6 +111,7 @@ fn create_files(
         log_start: Offset::ZERO,
         high_watermark: Offset::ZERO,
         cleaned_to: None,
+        unproven: Unproven::Cut,
         may_have_gaps: false,
     };
     let (log, _) = Log::open(seed).map_err(|error| io::Error::other(error.to_string()))?;

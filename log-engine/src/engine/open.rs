@@ -21,6 +21,7 @@ use crate::log_dir::{
 };
 use crate::segment::LogPath;
 use crate::segment::name::{DirectoryName, parse_directory_name};
+use crate::segment::rebuild::Unproven;
 use crate::types::{Offset, TopicPartition};
 
 pub(super) struct OpenedDirectory {
@@ -173,10 +174,17 @@ fn open_log(
         high_watermark: known(&checkpoints.high_watermarks),
         cleaned_to: checkpoints.cleaned.get(&partition).copied(),
         may_have_gaps: config.cleanup_policy.compact || checkpoints.cleaned.contains_key(&partition),
+        unproven: if is_metadata { Unproven::CutTornEnd } else { Unproven::Cut },
         partition,
     };
     Log::open(seed).map_err(|error| match error {
-        crate::error::ReadError::Corrupt(corruption) => corruption.into(),
+        crate::error::ReadError::Corrupt(corruption) => {
+            tracing::error!(
+                "{corruption}; whole batches lie behind it, so this is not what a crash leaves at the end of a log, and the \
+                 file stays as it is: restore it, or cut it at this position to do without what follows"
+            );
+            corruption.into()
+        }
         crate::error::ReadError::Io(error) => OpenError::Io { path, error },
         other => OpenError::Io { path, error: io::Error::other(other.to_string()) },
     })

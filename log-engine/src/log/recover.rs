@@ -61,6 +61,8 @@ pub(crate) struct LogSeed {
     pub(crate) high_watermark: Offset,
     /// What was compacted ends here.
     pub(crate) cleaned_to: Option<Offset>,
+    /// What becomes of records behind the recovery point that are damaged.
+    pub(crate) unproven: Unproven,
     /// Compaction leaves gaps between offsets; where there was none, a gap is a loss.
     pub(crate) may_have_gaps: bool,
 }
@@ -191,7 +193,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn rebuild(&mut self, base: Offset) -> Result<Arc<Segment>, ReadError> {
-        let Rebuilt { segment, damage, cut_bytes, .. } = self.rebuild_with(base, Unproven::Cut)?;
+        let Rebuilt { segment, damage, cut_bytes, .. } = self.rebuild_with(base, self.seed.unproven)?;
         if let Some(damage) = damage {
             tracing::warn!("{}: {cut_bytes} bytes cut off: {damage}", self.seed.partition);
             self.opening.damage = Some(damage);
@@ -314,6 +316,14 @@ impl<'a> Recovery<'a> {
     fn finish(mut self) -> Result<(Arc<Log>, LogOpening), ReadError> {
         let set = SegmentSet::new(std::mem::take(&mut self.segments));
         let log_end = set.active().published().1;
+        if log_end < self.seed.recovery_point {
+            tracing::error!(
+                "{} ends at {log_end}, although its records up to {} were flushed: a file was removed or cut; those offsets \
+                 will be given out again",
+                self.seed.partition,
+                self.seed.recovery_point
+            );
+        }
         let log_start = self.seed.log_start.max(set.first().base_offset).min(log_end);
         self.segments = set.iter().cloned().collect();
         self.restore_epochs(log_start, log_end)?;

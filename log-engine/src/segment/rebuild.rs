@@ -5,8 +5,9 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::batch::BatchView;
 use crate::error::{Corruption, ReadError};
-use crate::io::{Disk, FileHandle, OpenMode};
+use crate::io::{Disk, DiskFile, FileHandle, OpenMode};
 use crate::types::{Offset, TimestampMs};
 
 use super::index::IndexFile;
@@ -37,6 +38,9 @@ pub(crate) struct RebuildRequest<'a> {
 pub(crate) enum Unproven {
     /// They are cut off: nobody was told that they last.
     Cut,
+    /// They are cut off where they are the end that a crash tears. Where whole batches lie behind the damage, each of which
+    /// was written only after those before it were durable, the rebuild fails and changes nothing.
+    CutTornEnd,
     /// They stay: they were durable once, and what lies behind the damage may be whole.
     Keep,
 }
@@ -87,6 +91,9 @@ pub(crate) fn rebuild(
                 position = batch.at.end();
             }
             Err(WalkError::Corrupt(corruption)) => {
+                if request.unproven == Unproven::CutTornEnd && goes_on_behind(&*file, position, length)? {
+                    return Err(ReadError::Corrupt(corruption));
+                }
                 damage = Some(corruption);
                 break;
             }
@@ -108,6 +115,19 @@ pub(crate) fn rebuild(
         cut_bytes: length - kept,
         scanned_bytes: position - start,
     })
+}
+
+/// How far behind damage a whole batch is looked for.
+const LOOK_BEHIND_BYTES: usize = 16 << 20;
+
+// Whether a whole batch begins anywhere behind `position`: its own length may be what is damaged there.
+fn goes_on_behind(file: &dyn DiskFile, position: u64, length: u64) -> io::Result<bool> {
+    let from = position + 1;
+    let len = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX).min(LOOK_BEHIND_BYTES);
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, from)?;
+    let is_batch = |at: usize| BatchView::read(&bytes[at..]).is_ok_and(|batch| batch.crc_is_valid());
+    Ok((0..len).any(is_batch))
 }
 
 // The state of a segment that ends at `trusted_before`, as its indexes tell; of whatever they hold, only what is in
