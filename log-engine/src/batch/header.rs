@@ -333,6 +333,39 @@ impl<'a> Deref for BatchView<'a> {
     }
 }
 
+/// The batches that lie one behind the other in `bytes`, as a read answers them. Ends at a last batch that is cut, which
+/// the next read begins with; one that is cut although it is the first is an error, as is a header of another format.
+/// Checksums are not looked at: ask [`BatchView::crc_is_valid`].
+pub fn batches(bytes: &[u8]) -> Batches<'_> {
+    Batches { bytes, at_first: true }
+}
+
+/// See [`batches`].
+#[derive(Debug, Clone)]
+pub struct Batches<'a> {
+    bytes: &'a [u8],
+    at_first: bool,
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Result<BatchView<'a>, HeaderError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let read = BatchView::read(self.bytes);
+        self.bytes = match &read {
+            Ok(batch) => &self.bytes[batch.size_in_bytes()..],
+            Err(_) => &[],
+        };
+        match (&read, std::mem::replace(&mut self.at_first, false)) {
+            (Err(HeaderError::Incomplete { .. }), false) => None,
+            _ => Some(read),
+        }
+    }
+}
+
 impl<'a> BatchView<'a> {
     /// The batch at the start of `bytes`; what follows it is left alone.
     pub fn read(bytes: &'a [u8]) -> Result<Self, HeaderError> {
@@ -488,6 +521,27 @@ mod tests {
         let line = text.lines().find(|line| line.starts_with("idempotent-none\tdefault\t")).unwrap();
         let hex = line.split('\t').nth(4).unwrap();
         (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn batches_end_at_one_that_is_cut_unless_it_is_the_first() {
+        let one = golden();
+        let bytes = [&one[..], &one[..], &one[..one.len() - 1]].concat();
+        let whole: Vec<usize> = batches(&bytes).map(|batch| batch.unwrap().size_in_bytes()).collect();
+        assert_eq!(whole, [one.len(); 2]);
+        let cut: Vec<_> = batches(&one[..one.len() - 1]).collect();
+        assert!(matches!(cut[..], [Err(HeaderError::Incomplete { .. })]));
+        assert!(batches(b"").next().is_none());
+    }
+
+    #[test]
+    fn a_batch_of_another_format_ends_the_batches_with_an_error() {
+        let one = golden();
+        let mut other = one.clone();
+        other[16] = 1;
+        let bytes = [&one[..], &other[..], &one[..]].concat();
+        let found: Vec<bool> = batches(&bytes).map(|batch| batch.is_ok()).collect();
+        assert_eq!(found, [true, false]);
     }
 
     #[test]

@@ -33,8 +33,8 @@ pub use builder::{BatchBuilder, BuildError, NewRecord};
 pub use checksum::{Crc32c, crc32c};
 pub use compress::{Compression, CompressionType, DecompressError, DecompressionCap};
 pub use header::{
-    Attributes, BatchHeader, BatchView, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix, TimestampType,
-    stamp_base_offset, stamp_leader_epoch, stamp_log_append_time,
+    Attributes, BatchHeader, BatchView, Batches, HEADER_LEN, HeaderError, LOG_OVERHEAD, Prefix,
+    TimestampType, batches, stamp_base_offset, stamp_leader_epoch, stamp_log_append_time,
 };
 pub use record::{RecordError, RecordHeader, RecordHeaders, RecordRule, RecordView, Records, SkimmedRecord};
 pub use validate::{

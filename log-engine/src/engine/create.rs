@@ -18,7 +18,25 @@ use crate::segment::rebuild::Unproven;
 use crate::types::{Offset, TopicId, TopicPartition};
 
 impl Engine {
-    /// Creates an empty log, durably, in `dir` or else in the directory with the fewest logs.
+    /// The log of a partition, created where there is none, with `config` in force from now on. The configuration is in
+    /// no file: after a start a log has [`crate::EngineConfig::log_defaults`] until it is given another one.
+    pub fn open_or_create_log(
+        &self,
+        partition: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+    ) -> Result<Arc<Log>, CreateLogError> {
+        let existing = match self.create_log(partition, topic_id, config.clone(), None) {
+            Err(CreateLogError::Exists { partition }) => self.log(&partition),
+            created => return created,
+        };
+        let log = existing.ok_or_else(|| CreateLogError::Exists { partition: partition.clone() })?;
+        log.update_config(config);
+        Ok(log)
+    }
+
+    /// Creates an empty log, in `dir` or else in the directory with the fewest logs. Durable when this returns; a crash
+    /// before leaves nothing, or an empty log that the next start opens.
     pub fn create_log(
         &self,
         partition: &TopicPartition,

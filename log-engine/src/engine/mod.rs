@@ -21,7 +21,7 @@ use crate::error::OpenError;
 use crate::home::Home;
 use crate::io::Disk;
 use crate::log::Log;
-use crate::log_dir::LogDir;
+use crate::log_dir::{self, LogDir, MetaProperties};
 use crate::metrics::EngineCounts;
 use crate::types::TopicPartition;
 
@@ -75,6 +75,27 @@ impl Engine {
         });
         let (opened, offline) = without_offline(&config.directories, opened)?;
         Self::assemble(config, disk, opened, offline)
+    }
+
+    /// As [`Engine::open`], but directories without an identity get one first: for a program that keeps its own data in
+    /// them, and has nobody who formats them. They get the configured node id, and the configured cluster id or else
+    /// that of the first directory that has one, or `embedded`. A mount point whose disk is missing looks like a new
+    /// directory; where that must not pass for an empty one, format once and use [`Engine::open`].
+    pub fn open_or_format(config: EngineConfig) -> Result<Self, OpenError> {
+        let disk = config.open_disk();
+        let (mut cluster_id, mut new) = (config.cluster_id.clone(), Vec::new());
+        for dir in &config.directories {
+            match log_dir::read_meta_properties(&disk, dir)? {
+                Some(meta) => cluster_id = cluster_id.or(Some(meta.cluster_id)),
+                None => new.push(dir),
+            }
+        }
+        let cluster_id = cluster_id.unwrap_or_else(|| "embedded".to_owned());
+        let meta = MetaProperties { cluster_id, node_id: config.node_id, directory_id: None };
+        for dir in new {
+            log_dir::format(&disk, dir, &meta, config.clock.now()).map_err(OpenError::io(dir))?;
+        }
+        Self::open(config)
     }
 
     fn assemble(

@@ -251,3 +251,33 @@ fn retention_deletes_whole_old_segments_and_a_reader_keeps_what_it_holds() {
     assert_eq!(present(".log"), [format!("{start:020}.log")]);
     assert_eq!(append(&log, &[b"next"]).first_offset, start);
 }
+
+#[test]
+fn a_program_of_its_own_formats_new_directories_and_leaves_the_identity_of_others() {
+    let temporary = tempfile::tempdir().unwrap();
+    let (old, new) = (temporary.path().join("old"), temporary.path().join("new"));
+    let mut config = EngineConfig::new([new.clone(), old.clone()], 1);
+    let meta = MetaProperties { cluster_id: "first".into(), node_id: 1, directory_id: None };
+    log_dir::format(&config.open_disk(), &old, &meta, config.clock.now()).unwrap();
+    for _ in 0..2 {
+        let engine = Engine::open_or_format(config.clone()).unwrap();
+        let ids: Vec<&str> =
+            engine.open_report().directories.iter().map(|dir| dir.meta.cluster_id.as_str()).collect();
+        assert_eq!(ids, ["first", "first"]);
+    }
+    config.node_id = 2;
+    assert!(matches!(Engine::open_or_format(config), Err(OpenError::OtherNode { .. })));
+}
+
+#[test]
+fn a_log_is_created_once_and_opened_with_the_configuration_given() {
+    let fixture = Fixture::new();
+    let engine = fixture.open();
+    let id = TopicId::new([7; 16]);
+    let open = |id, config| engine.open_or_create_log(&orders(), id, config);
+    append_numbered(&open(id, LogConfig::default()).unwrap(), 0..3);
+    let again = open(id, small_segments()).unwrap();
+    assert_eq!((again.offsets().log_end.get(), &*again.config()), (3, &small_segments()));
+    let other = open(TopicId::new([8; 16]), LogConfig::default());
+    assert!(matches!(other, Err(CreateLogError::OtherTopicId { .. })));
+}
