@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use broker_shim::config::{Config, Sources};
-use broker_shim::{Running, StartError, start, start_on};
+use broker_shim::{Running, StartError, start, start_on, start_with_threads};
 use klamm_tests::client::{BY_NAME, Client, batch};
 use log_engine::TimestampMs;
 use log_engine::batch::Compression;
@@ -39,13 +39,13 @@ impl Klamm {
 
     /// The same on another disk, until it is restarted.
     pub(crate) fn start_on(overrides: &[&str], disk: Arc<dyn Disk>) -> Self {
-        Self::start_with(2, overrides, disk)
+        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
+        Self::start_in(tempfile::tempdir().expect("a directory"), None, overrides, disk)
     }
 
-    /// The same, served by this many threads.
-    pub(crate) fn start_with(threads: usize, overrides: &[&str], disk: Arc<dyn Disk>) -> Self {
-        let overrides: Vec<String> = overrides.iter().map(|&text| text.to_owned()).collect();
-        Self::start_in(tempfile::tempdir().expect("a directory"), threads, overrides, disk)
+    /// The same without keys, its connections served by this many threads.
+    pub(crate) fn start_with(threads: usize, disk: Arc<dyn Disk>) -> Self {
+        Self::start_in(tempfile::tempdir().expect("a directory"), Some(threads), Vec::new(), disk)
     }
 
     /// One with two data directories, `a` with the metadata log, and `b`.
@@ -53,13 +53,22 @@ impl Klamm {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().display();
         let overrides = vec![format!("log.dirs={path}/a,{path}/b")];
-        Self::start_in(directory, 2, overrides, disk)
+        Self::start_in(directory, None, overrides, disk)
     }
 
-    fn start_in(directory: TempDir, threads: usize, overrides: Vec<String>, disk: Arc<dyn Disk>) -> Self {
-        let runtime = runtime(threads);
+    fn start_in(
+        directory: TempDir,
+        threads: Option<usize>,
+        overrides: Vec<String>,
+        disk: Arc<dyn Disk>,
+    ) -> Self {
+        let runtime = runtime();
         let config = config(directory.path(), &overrides);
-        let running = runtime.block_on(start_on(config, disk)).expect("the broker starts");
+        let running = match threads {
+            Some(threads) => runtime.block_on(start_with_threads(config, disk, threads)),
+            None => runtime.block_on(start_on(config, disk)),
+        }
+        .expect("the broker starts");
         let address = running.addresses()[0].1;
         Self { runtime, running: Some(running), address, overrides, directory }
     }
@@ -69,12 +78,24 @@ impl Klamm {
         self.restart_after(|_| {});
     }
 
+    /// The same, on this disk and with this many threads for its connections.
+    pub(crate) fn restart_with(&mut self, threads: usize, disk: Arc<dyn Disk>) {
+        self.stop();
+        let config = config(self.directory.path(), &self.overrides);
+        let running = self.runtime.block_on(start_with_threads(config, disk, threads));
+        self.go_on(running.expect("the broker starts again"));
+    }
+
     /// Stops cleanly, does something to the directory, and starts again.
     pub(crate) fn restart_after(&mut self, act: impl FnOnce(&Path)) {
         self.stop();
         act(self.directory.path());
         let config = config(self.directory.path(), &self.overrides);
-        let running = self.runtime.block_on(start(config)).expect("the broker starts again");
+        let running = self.runtime.block_on(start(config));
+        self.go_on(running.expect("the broker starts again"));
+    }
+
+    fn go_on(&mut self, running: Running) {
         self.address = running.addresses()[0].1;
         self.running = Some(running);
     }
@@ -129,12 +150,9 @@ impl Drop for Klamm {
     }
 }
 
-fn runtime(threads: usize) -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()
-        .expect("a runtime")
+/// What accepts, starts and stops; connections have threads of their own.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
 /// A configuration for a free port and this directory.
@@ -154,7 +172,7 @@ pub(crate) fn try_start(config: Config) -> Result<(), StartError> {
 
 /// The same on another disk.
 pub(crate) fn try_start_on(config: Config, disk: Arc<dyn Disk>) -> Result<(), StartError> {
-    let runtime = runtime(2);
+    let runtime = runtime();
     let running = runtime.block_on(start_on(config, disk))?;
     runtime.block_on(running.shutdown()).expect("the broker stops");
     runtime.shutdown_timeout(Duration::from_secs(1));

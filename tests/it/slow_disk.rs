@@ -1,12 +1,13 @@
 //! A disk that stands still: whoever waits for it waits, everybody else is served, also by a single thread.
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use klamm_tests::client::{BY_NAME, Client, batch, produce_request};
+use klamm_tests::client::{BY_NAME, Client, batch, fetch_request, produce_request};
 use klamm_tests::hooked_disk::{HookedDisk, Hooks};
 use log_engine::batch::Compression;
 use log_engine::io::{FileHandle, OpenMode, ShortWrite};
@@ -20,6 +21,7 @@ use crate::in_process::{Klamm, NOW, create, fetch, produce};
 enum Frozen {
     Nothing,
     Opening,
+    Reading,
     Syncing,
     Writing,
 }
@@ -68,8 +70,10 @@ impl Frost {
 
 impl Hooks for Frost {
     fn opened(&self, file: &FileHandle, mode: OpenMode) -> io::Result<()> {
-        if mode == OpenMode::OpenOrCreate {
-            self.pass(Frozen::Opening, file.path());
+        match mode {
+            OpenMode::OpenOrCreate => self.pass(Frozen::Opening, file.path()),
+            OpenMode::ReadWrite | OpenMode::Read => self.pass(Frozen::Reading, file.path()),
+            OpenMode::CreateNew => {}
         }
         Ok(())
     }
@@ -109,7 +113,7 @@ fn send(client: &mut Client, bytes: usize) {
 
 fn one_thread_serves_on(frozen: Frozen, configs: &[(&str, &str)], before: &[usize]) {
     let frost = Frost::new();
-    let klamm = Klamm::start_with(1, &[], Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
+    let klamm = Klamm::start_with(1, Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
     let _thaw = Thaw(Arc::clone(&frost));
     let mut client = klamm.with_topic("quick", 1);
     create(&mut client, "slow", 1, configs);
@@ -148,10 +152,51 @@ fn a_flush_before_the_first_durable_append_keeps_no_thread_from_others() {
     one_thread_serves_on(Frozen::Syncing, &[("flush.messages", "1")], &[]);
 }
 
+/// A broker whose only thread has been asked for records of a file that the disk does not open.
+fn reading_what_is_cold() -> (Klamm, Arc<Frost>, Thaw, Client) {
+    let frost = Frost::new();
+    let mut klamm = Klamm::start(&[]);
+    let mut client = klamm.with_topic("quick", 1);
+    create(&mut client, "slow", 1, &[("segment.bytes", "1048576")]);
+    for _ in 0..3 {
+        produce(&mut client, "slow", &[&vec![b'v'; 500_000]]);
+    }
+    drop(client);
+    klamm.restart_with(1, Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
+    let thaw = Thaw(Arc::clone(&frost));
+    frost.set(Frozen::Reading);
+    let mut waiting = klamm.client();
+    waiting.send(&fetch_request("slow", 0, 0, 1 << 20), BY_NAME).expect("sent");
+    frost.wait_until_it_holds_somebody();
+    (klamm, frost, thaw, waiting)
+}
+
+#[test]
+fn a_read_of_what_is_cold_keeps_no_thread_from_others() {
+    let (klamm, frost, _thaw, mut waiting) = reading_what_is_cold();
+    is_served(&klamm);
+    let mut client = klamm.client();
+    produce(&mut client, "quick", &[b"stored"]);
+    let (error, records) = fetch(&mut client, "quick", 0);
+    assert_eq!((error, records.is_empty()), (ErrorCode::None, false));
+    frost.set(Frozen::Nothing);
+    assert!(waiting.receive_frame().expect("an answer").len() > 500_000);
+}
+
+#[test]
+fn a_client_that_has_nothing_more_to_send_gets_records_that_are_cold() {
+    let (klamm, frost, _thaw, mut waiting) = reading_what_is_cold();
+    waiting.socket().shutdown(Shutdown::Write).expect("half closed");
+    // The thread has seen the end once it has served another one.
+    is_served(&klamm);
+    frost.set(Frozen::Nothing);
+    assert!(waiting.receive_frame().expect("an answer").len() > 500_000);
+}
+
 #[test]
 fn a_write_that_stands_still_keeps_one_thread_and_the_other_serves_on() {
     let frost = Frost::new();
-    let klamm = Klamm::start_with(2, &[], Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
+    let klamm = Klamm::start_with(2, Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>)));
     let _thaw = Thaw(Arc::clone(&frost));
     let mut client = klamm.with_topic("quick", 1);
     create(&mut client, "slow", 1, &[]);

@@ -35,7 +35,6 @@ use response::Sender;
 pub(crate) use response::{Piece, Response};
 
 /// What a request comes to.
-#[derive(Debug)]
 pub(crate) enum Outcome {
     /// The answer.
     Answer(Response),
@@ -43,6 +42,8 @@ pub(crate) enum Outcome {
     Silent,
     /// The connection is to be closed.
     Close(String),
+    /// From here on the client decides for how long it waits: as [`Dispatched::Parked`].
+    Parked(Pending),
 }
 
 /// An outcome that is not there yet.
@@ -337,6 +338,12 @@ impl<S: Service> Connection<S> {
             }
             Outcome::Silent => Ok(()),
             Outcome::Close(reason) => Err(End::Request(reason)),
+            Outcome::Parked(outcome) => {
+                self.parked = true;
+                self.alone = true;
+                self.waiting.push_front(Waiting { outcome, bytes: 0, room: None });
+                Ok(())
+            }
         }
     }
 
@@ -403,7 +410,9 @@ impl<S: Service> Connection<S> {
     }
 
     async fn answer_all(&mut self) -> Result<(), End> {
-        while let Some(front) = self.waiting.front_mut() {
+        while !self.parked
+            && let Some(front) = self.waiting.front_mut()
+        {
             let outcome = front.outcome.as_mut().await;
             self.remove_front();
             self.answer(outcome).await?;
@@ -499,9 +508,7 @@ impl<S: Service> Connection<S> {
     /// more data is not. (Kafka's processors close
     /// their sockets at once, and the answers of requests in progress are lost.)
     async fn finish(&mut self, end: End) -> Result<std::convert::Infallible, End> {
-        if !self.parked {
-            self.answer_all().await?;
-        }
+        self.answer_all().await?;
         Err(end)
     }
 }

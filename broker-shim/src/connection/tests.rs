@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::*;
 
 /// Answers frames with themselves. A frame that begins with `w` waits for its turn, `a` waits alone, `s` is silent,
-/// `c` closes, `o` overtakes nobody, `p` is parked.
+/// `c` closes, `o` overtakes nobody, `p` is parked, `r` is parked once its turn has come.
 #[derive(Default)]
 struct Echo {
     waiting: Mutex<VecDeque<oneshot::Sender<()>>>,
@@ -39,11 +39,18 @@ impl Service for Echo {
             answer(&frame)
         });
         match kind {
-            b'w' | b'a' | b'p' => {
+            b'w' | b'a' | b'p' | b'r' => {
                 self.waiting.lock().unwrap().push_back(go);
                 match kind {
                     b'w' => Dispatched::Pipelined(later),
                     b'a' => Dispatched::Alone(later),
+                    b'r' => Dispatched::Alone(Box::pin(async move {
+                        let answer = later.await;
+                        Outcome::Parked(Box::pin(async move {
+                            std::future::pending::<()>().await;
+                            answer
+                        }))
+                    })),
                     _ => Dispatched::Parked(later),
                 }
             }
@@ -286,6 +293,20 @@ async fn a_stop_does_not_wait_for_what_the_client_lets_wait() {
     running.stop.send_replace(true);
     assert!(is_closed(&running.client));
     ends(running.task).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_parked_later_is_waited_for_until_then() {
+    let running = running(limits(1 << 20, None)).await;
+    send(&running.client, &[b"r1", b"x2"]);
+    until(|| running.echo.seen() == 1).await;
+    running.stop.send_replace(true);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!running.task.is_finished());
+    running.echo.release(0);
+    assert!(is_closed(&running.client));
+    ends(running.task).await;
+    assert_eq!(running.echo.seen(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

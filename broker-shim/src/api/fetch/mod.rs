@@ -67,7 +67,9 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
     };
     match fetch.read(ReadMode::CachedOnly) {
         Ok(reads) if fetch.is_enough(&reads) => Dispatched::Done(answer::respond(&fetch, reads)),
-        _ => Dispatched::Parked(Box::pin(wait(fetch))),
+        Ok(_) => Dispatched::Parked(Box::pin(wait(fetch))),
+        // What is there is answered also if the disk has to be waited for: the client waits for no new records.
+        Err(WouldBlock) => Dispatched::Alone(Box::pin(read_first(fetch))),
     }
 }
 
@@ -176,14 +178,31 @@ impl Fetch {
     }
 }
 
-async fn wait(fetch: Fetch) -> Outcome {
+async fn read_first(fetch: Fetch) -> Outcome {
     let deadline = tokio::time::Instant::now() + fetch.max_wait;
     let fetch = Arc::new(fetch);
+    match read_anyhow(&fetch).await {
+        Some(reads) if fetch.is_enough(&reads) => answer::respond(&fetch, reads),
+        Some(_) => Outcome::Parked(Box::pin(wait_until(deadline, fetch))),
+        None => abandoned(),
+    }
+}
+
+fn abandoned() -> Outcome {
+    Outcome::Close("a read was abandoned".to_owned())
+}
+
+async fn wait(fetch: Fetch) -> Outcome {
+    let deadline = tokio::time::Instant::now() + fetch.max_wait;
+    wait_until(deadline, Arc::new(fetch)).await
+}
+
+async fn wait_until(deadline: tokio::time::Instant, fetch: Arc<Fetch>) -> Outcome {
     // Stands at the partitions before it reads, so that no append in between is missed.
     let waiter = Waiter::at(fetch.partitions());
     loop {
         let Some(reads) = read_anyhow(&fetch).await else {
-            return Outcome::Close("a read was abandoned".to_owned());
+            return abandoned();
         };
         if fetch.is_enough(&reads) || !waiter.woken_before(deadline).await {
             return answer::respond(&fetch, reads);
