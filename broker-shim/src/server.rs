@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{
     config::{ConnectionLimits, Endpoint},
-    connection::{self, Limits, Patience, Service},
+    connection::{self, Budget, Limits, Patience, Service},
     workers::Workers,
 };
 
@@ -130,7 +130,7 @@ impl Server {
         let shared = Arc::new(Limits {
             frame_bytes: limits.request_bytes,
             idle: limits.idle,
-            budget: Arc::new(Semaphore::new(limits.queued_bytes.min(Semaphore::MAX_PERMITS))),
+            budget: Budget::new(limits.queued_bytes, limits.request_bytes),
             patience: Patience::default(),
         });
         let workers = Arc::new(workers);

@@ -1,5 +1,9 @@
 //! Room for large frames: taken before one is received, out of a budget that all connections share, and not for longer than
 //! a frame of its length needs.
+//!
+//! Room is given for the length that a frame announces, in the order of asking. A client that announces the largest frame
+//! and sends it slowly could thus keep everybody out; so frames of the size that producers send by default have a part of
+//! the budget of their own.
 
 use std::{future::Future, io, os::fd::AsFd as _, pin::Pin, sync::Arc, time::Duration};
 
@@ -24,14 +28,40 @@ pub(crate) struct Patience {
 }
 
 impl Default for Patience {
+    /// The pause is what clients wait for an answer by default (`request.timeout.ms`).
     fn default() -> Self {
-        Self { pause: Duration::from_secs(30), bytes_per_second: 64 << 10 }
+        Self { pause: Duration::from_secs(30), bytes_per_second: 1 << 20 }
     }
 }
 
 impl Patience {
     fn with_a_frame_of(self, bytes: u32) -> Duration {
         self.pause + Duration::from_secs(1) * bytes / self.bytes_per_second.max(1)
+    }
+}
+
+/// Frames up to twice the `max.request.size` that producers have by default.
+const ORDINARY_MAX: usize = 2 << 20;
+
+/// Bytes of large frames in memory, over all connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Budget {
+    /// Kept for frames up to `ORDINARY_MAX`.
+    pub(super) ordinary: Arc<Semaphore>,
+    /// For all.
+    pub(super) large: Arc<Semaphore>,
+}
+
+impl Budget {
+    /// A budget of which everything beyond one largest frame is kept for ordinary ones, if it is enough for one of them.
+    pub(crate) fn new(bytes: usize, largest_frame: usize) -> Self {
+        let bytes = bytes.min(Semaphore::MAX_PERMITS);
+        let beside = bytes.saturating_sub(largest_frame);
+        if beside < ORDINARY_MAX {
+            let all = Arc::new(Semaphore::new(bytes));
+            return Self { ordinary: Arc::clone(&all), large: all };
+        }
+        Self { ordinary: Arc::new(Semaphore::new(beside)), large: Arc::new(Semaphore::new(bytes - beside)) }
     }
 }
 
@@ -54,16 +84,19 @@ pub(super) enum Asked {
     Queued(Acquiring),
 }
 
-pub(super) fn ask(budget: &Arc<Semaphore>, length: usize, patience: Patience) -> Asked {
+pub(super) fn ask(budget: &Budget, length: usize, patience: Patience) -> Asked {
     if length < BUDGETED_FROM {
         return Asked::NotNeeded;
     }
     let bytes = u32::try_from(length).unwrap_or(u32::MAX);
     let room = move |permit| Room { by: Instant::now() + patience.with_a_frame_of(bytes), _permit: permit };
-    match Arc::clone(budget).try_acquire_many_owned(bytes) {
-        Ok(permit) => Asked::Given(room(permit)),
-        Err(_) => {
-            let acquiring = Arc::clone(budget).acquire_many_owned(bytes);
+    let own = if length <= ORDINARY_MAX { &budget.ordinary } else { &budget.large };
+    let at_once =
+        [own, &budget.large].into_iter().find_map(|part| part.clone().try_acquire_many_owned(bytes).ok());
+    match at_once {
+        Some(permit) => Asked::Given(room(permit)),
+        None => {
+            let acquiring = Arc::clone(own).acquire_many_owned(bytes);
             Asked::Queued(Box::pin(async move { acquiring.await.ok().map(room) }))
         }
     }

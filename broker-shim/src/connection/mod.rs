@@ -23,13 +23,13 @@ use bytes::BytesMut;
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpStream,
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{Instant, Sleep, sleep_until},
 };
 use wire::frame::FrameError;
 
-pub(crate) use budget::Patience;
 use budget::{Acquiring, Asked, Room};
+pub(crate) use budget::{Budget, Patience};
 use frame::FrameBuffer;
 use response::Sender;
 pub(crate) use response::{Piece, Response};
@@ -83,8 +83,8 @@ pub(crate) struct Limits {
     pub(crate) frame_bytes: usize,
     /// Silence after which a connection is closed.
     pub(crate) idle: Option<Duration>,
-    /// Bytes of large frames in memory, over all connections.
-    pub(crate) budget: Arc<Semaphore>,
+    /// Room for large frames.
+    pub(crate) budget: Budget,
     /// How slow a client may be.
     pub(crate) patience: Patience,
 }

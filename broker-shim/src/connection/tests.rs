@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::*;
 
@@ -87,7 +87,7 @@ struct Running {
 }
 
 fn limits(frame_bytes: usize, idle: Option<Duration>) -> Limits {
-    Limits { frame_bytes, idle, budget: Arc::new(Semaphore::new(1 << 20)), patience: Patience::default() }
+    Limits { frame_bytes, idle, budget: Budget::new(1 << 20, 1 << 20), patience: Patience::default() }
 }
 
 fn connected() -> (StdStream, TcpStream, SocketAddr) {
@@ -105,7 +105,7 @@ async fn running(limits: Limits) -> Running {
     let (client, stream, address) = connected();
     let echo = Arc::new(Echo::default());
     let (stop, stopped) = watch::channel(false);
-    let budget = Arc::clone(&limits.budget);
+    let budget = Arc::clone(&limits.budget.large);
     let task =
         tokio::spawn(run(stream, address, "TEST".into(), Arc::clone(&echo), Arc::new(limits), stopped));
     Running { client, echo, budget, stop, task }
@@ -251,7 +251,7 @@ async fn large_frames_that_arrive_together_have_no_more_room_than_the_budget() {
 async fn a_frame_that_waits_for_room_takes_no_memory() {
     let (client, stream, _) = connected();
     let limits = Arc::new(limits(1 << 20, None));
-    let _others = Arc::clone(&limits.budget).acquire_many_owned(1 << 20).await.unwrap();
+    let _others = Arc::clone(&limits.budget.large).acquire_many_owned(1 << 20).await.unwrap();
     let mut connection = Connection::new(stream, Arc::new(Echo::default()), (), limits);
     let (_stop, mut stopped) = watch::channel(false);
     (&client).write_all(&(1i32 << 19).to_be_bytes()).unwrap();
@@ -343,6 +343,23 @@ async fn what_overtakes_nobody_is_dispatched_once_everything_before_it_is_answer
     assert_eq!([(); 4].map(|()| receive(&running.client)), [b"w1", b"w2", b"o3", b"x4"]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn senders_of_the_largest_frames_do_not_keep_out_those_of_ordinary_ones() {
+    let budget = Budget::new(12 << 20, 8 << 20);
+    let shared = || Limits { budget: budget.clone(), ..limits(8 << 20, None) };
+    // The first holds the part for large frames, the second waits for it.
+    let [first, second] = [running(shared()).await, running(shared()).await];
+    for large in [&first, &second] {
+        (&large.client).write_all(&(8_i32 << 20).to_be_bytes()).unwrap();
+    }
+    until(|| budget.large.available_permits() == 0).await;
+    let third = running(shared()).await;
+    let body = vec![b'x'; 100 << 10];
+    send(&third.client, &[&body]);
+    assert!(receive(&third.client) == body);
+    assert_eq!(budget.ordinary.available_permits(), 4 << 20);
+}
+
 /// Announces a frame of half the budget and goes on to send a byte now and then until it is stopped.
 fn trickle(client: &StdStream) -> std::thread::JoinHandle<()> {
     let mut client = client.try_clone().unwrap();
@@ -356,8 +373,9 @@ fn trickle(client: &StdStream) -> std::thread::JoinHandle<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_senders_of_large_frames_cannot_keep_the_budget_from_others() {
-    let budget = Arc::new(Semaphore::new(1 << 20));
-    let shared = |patience| Limits { budget: Arc::clone(&budget), patience, ..limits(1 << 20, None) };
+    let all = Budget::new(1 << 20, 1 << 20);
+    let budget = Arc::clone(&all.large);
+    let shared = |patience| Limits { budget: all.clone(), patience, ..limits(1 << 20, None) };
     let hasty = Patience { pause: Duration::from_millis(300), bytes_per_second: u32::MAX };
     let slow = [running(shared(hasty)).await, running(shared(hasty)).await];
     let senders = slow.each_ref().map(|running| trickle(&running.client));
