@@ -153,7 +153,7 @@ pub const KEYS: &[Key] = &[
     key("socket.receive.buffer.bytes", Int, Some("102400"), Any, ReadOnly, Used, "Receive buffer of a connection; -1 leaves it to the operating system."),
     key("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1), ReadOnly, Used, "Largest request; a connection that announces a larger one is closed."),
     key("socket.listen.backlog.size", Int, Some("50"), AtLeast(1), ReadOnly, Used, "Connections that may wait to be accepted."),
-    key("queued.max.request.bytes", Long, Some("-1"), Any, ReadOnly, Used, "Most bytes of requests in memory, over all connections; -1 for one maximal request beside 32 MiB."),
+    key("queued.max.request.bytes", Long, Some("-1"), Any, ReadOnly, Used, "Most bytes of requests in memory, over all connections; -1 for one maximal request beside 32 MiB, which are kept for requests of up to 2 MiB."),
     key("queued.max.requests", Int, Some("500"), AtLeast(1), ReadOnly, Accepted, "Requests that may wait for a handler. Here each connection handles its own."),
     key("connections.max.idle.ms", Long, Some("600000"), Any, ReadOnly, Used, "A connection that has been silent for so long is closed."),
     key("max.connections", Int, Some("2147483647"), AtLeast(0), ClusterWide, Used, "Most connections at a time."),
