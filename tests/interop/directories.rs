@@ -123,6 +123,12 @@ fn answers_without_b(oracle: &Oracle, host: Host, made: &Path, properties: &Prop
     answers
 }
 
+/// Kafka answers for such a partition with KAFKA_STORAGE_ERROR (56) or NOT_LEADER_OR_FOLLOWER (6), one in one run and the other
+/// in the next: with the first where the broker hears of its partition before it hears that nobody leads it.
+fn settled(line: &str) -> String {
+    line.replace("fetch 56", "fetch 6").replace("(56, -1)", "(6, -1)")
+}
+
 #[test]
 fn partitions_of_a_directory_that_cannot_be_read_answer_as_kafkas_do() {
     let Some(oracle) = oracle::required() else { return };
@@ -136,7 +142,8 @@ fn partitions_of_a_directory_that_cannot_be_read_answer_as_kafkas_do() {
         assert_eq!(produce(&mut told, partition), (0, 0));
     }
     Clean.leave(broker);
-    let kafkas = answers_without_b(oracle, Kafka, root.path(), &properties);
+    let kafkas: Vec<_> =
+        answers_without_b(oracle, Kafka, root.path(), &properties).iter().map(|line| settled(line)).collect();
     let ours = answers_without_b(oracle, Klamm, root.path(), &properties);
     assert_eq!(ours, kafkas);
     assert_eq!(kafkas.iter().filter(|line| line.contains("leader -1")).count(), 2, "{kafkas:?}");
