@@ -29,6 +29,18 @@ pub struct Fetched {
     pub elapsed: Duration,
 }
 
+impl Fetched {
+    /// Gigabytes of record batches.
+    pub fn gigabytes(&self) -> f64 {
+        self.bytes as f64 / 1e9
+    }
+
+    /// Megabytes in a second.
+    pub fn megabytes_per_second(&self) -> f64 {
+        self.gigabytes() * 1e3 / self.elapsed.as_secs_f64()
+    }
+}
+
 /// Fetches the partition from its first offset until the high watermark, at most `max_bytes` an answer.
 pub fn fetch_all(broker: SocketAddr, topic: &str, partition: i32, max_bytes: i32) -> io::Result<Fetched> {
     let mut socket = TcpStream::connect(broker)?;

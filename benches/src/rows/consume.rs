@@ -6,8 +6,12 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::Range;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
+
+use klamm_tests::properties::Properties;
 
 use super::{BareServer, Bench, column, produce};
 use crate::process::{keep_process_on, on_processors, server_and_client_processors};
@@ -18,52 +22,96 @@ use crate::subject::{Server, Subject};
 /// What a Java consumer asks for at most, per partition.
 const SLICE_BYTES: i32 = 1 << 20;
 const RECORD_SIZE: u64 = 1000;
-/// `socket.send.buffer.bytes` of both brokers, which the bare loop gets too.
-const SEND_BUFFER_BYTES: usize = 102_400;
 /// Passes of the raw fetch loop for each of kcat.
 const FETCHES: usize = 3;
 
 pub(super) fn measure(bench: &Bench) -> io::Result<Vec<Row>> {
     let mut kcat_rate = Row::new("consume 1 KB: kcat, MB/s");
     let mut kcat_cpu = Row::new("consume 1 KB: kcat, broker CPU s per GB");
-    let mut raw_rate = Row::new("consume 1 KB: raw fetch loop, MB/s");
-    let mut raw_cpu = Row::new("consume 1 KB: raw fetch loop, server CPU s per GB");
+    let mut loops = [
+        RawLoop::new("send buffer of 100 KiB", Some(102_400)),
+        RawLoop::new("send buffer left to the system", None),
+    ];
     let records = bench.megabytes * 1_000_000 / RECORD_SIZE;
-    let [of_server, of_client] = server_and_client_processors().unwrap_or([0..1, 0..1]);
     for subject in Subject::ALL {
         let directory = bench.directory()?;
-        let server = bench.start(subject, directory.path())?;
-        produce::java_perf(bench, server.address(), records, RECORD_SIZE)?;
-        for _ in 0..bench.repeat {
-            let (seconds, cpu) = kcat(&server, records)?;
-            let gigabytes = (records * RECORD_SIZE) as f64 / 1e9;
-            column(&mut kcat_rate, subject).push(gigabytes * 1e3 / seconds);
-            column(&mut kcat_cpu, subject).push(cpu / gigabytes);
-        }
-        keep_process_on(server.pid(), of_server.clone())?;
-        for _ in 0..FETCHES * bench.repeat {
-            let before = server.cpu_seconds();
-            let fetch = || raw_fetch::fetch_all(server.address(), "perf", 0, SLICE_BYTES);
-            let fetched = on_processors(of_client.clone(), fetch)??;
-            let gigabytes = fetched.bytes as f64 / 1e9;
-            column(&mut raw_rate, subject).push(gigabytes * 1e3 / fetched.elapsed.as_secs_f64());
-            column(&mut raw_cpu, subject).push((server.cpu_seconds() - before) / gigabytes);
-        }
-        if subject == Subject::Klamm {
-            let segment = server.data().join("perf-0/00000000000000000000.log");
-            for _ in 0..FETCHES * bench.repeat {
-                let (slice, buffer) = (SLICE_BYTES.to_string(), SEND_BUFFER_BYTES.to_string());
-                let bare = BareServer::start(&["send", &segment.to_string_lossy(), &slice, &buffer])?;
-                keep_process_on(bare.pid(), of_server.clone())?;
-                let fetch = || raw_fetch::fetch_bare(bare.address);
-                let fetched = on_processors(of_client.clone(), fetch)??;
-                let gigabytes = fetched.bytes as f64 / 1e9;
-                raw_rate.limit.push(gigabytes * 1e3 / fetched.elapsed.as_secs_f64());
-                raw_cpu.limit.push(bare.cpu_seconds() / gigabytes);
+        let properties = subject.properties(directory.path());
+        subject.format(bench.oracle, &properties);
+        let segment = {
+            let server = subject.start(bench.oracle, &properties)?;
+            produce::java_perf(bench, server.address(), records, RECORD_SIZE)?;
+            for _ in 0..bench.repeat {
+                let (seconds, cpu) = kcat(&server, records)?;
+                let gigabytes = (records * RECORD_SIZE) as f64 / 1e9;
+                column(&mut kcat_rate, subject).push(gigabytes * 1e3 / seconds);
+                column(&mut kcat_cpu, subject).push(cpu / gigabytes);
+            }
+            server.data().join("perf-0/00000000000000000000.log")
+        };
+        for raw in &mut loops {
+            let server = subject.start(bench.oracle, &raw.configured(&properties))?;
+            raw.of_broker(bench, subject, &server)?;
+            if subject == Subject::Klamm {
+                raw.of_bare(bench, &segment)?;
             }
         }
     }
-    Ok(vec![kcat_rate, kcat_cpu, raw_rate, raw_cpu])
+    let raw_rows = loops.into_iter().flat_map(|raw| [raw.rate, raw.cpu]);
+    Ok([kcat_rate, kcat_cpu].into_iter().chain(raw_rows).collect())
+}
+
+/// The raw fetch loop against servers whose sockets have the same send buffer.
+struct RawLoop {
+    rate: Row,
+    cpu: Row,
+    send_buffer: Option<usize>,
+    of_server: Range<usize>,
+    of_client: Range<usize>,
+}
+
+impl RawLoop {
+    fn new(with: &str, send_buffer: Option<usize>) -> Self {
+        let [of_server, of_client] = server_and_client_processors().unwrap_or([0..1, 0..1]);
+        RawLoop {
+            rate: Row::new(format!("consume 1 KB: raw fetch loop, {with}, MB/s")),
+            cpu: Row::new(format!("consume 1 KB: raw fetch loop, {with}, server CPU s per GB")),
+            send_buffer,
+            of_server,
+            of_client,
+        }
+    }
+
+    fn configured(&self, properties: &Properties) -> Properties {
+        let size = self.send_buffer.map_or("-1".to_owned(), |size| size.to_string());
+        properties.clone().with("socket.send.buffer.bytes", size)
+    }
+
+    fn of_broker(&mut self, bench: &Bench, subject: Subject, server: &Server) -> io::Result<()> {
+        keep_process_on(server.pid(), self.of_server.clone())?;
+        for _ in 0..FETCHES * bench.repeat {
+            let before = server.cpu_seconds();
+            let fetch = || raw_fetch::fetch_all(server.address(), "perf", 0, SLICE_BYTES);
+            let fetched = on_processors(self.of_client.clone(), fetch)??;
+            column(&mut self.rate, subject).push(fetched.megabytes_per_second());
+            column(&mut self.cpu, subject).push((server.cpu_seconds() - before) / fetched.gigabytes());
+        }
+        Ok(())
+    }
+
+    fn of_bare(&mut self, bench: &Bench, segment: &Path) -> io::Result<()> {
+        let (segment, slice) = (segment.to_string_lossy(), SLICE_BYTES.to_string());
+        let size = self.send_buffer.map(|size| size.to_string());
+        let arguments: Vec<&str> = ["send", &segment, &slice].into_iter().chain(size.as_deref()).collect();
+        for _ in 0..FETCHES * bench.repeat {
+            let bare = BareServer::start(&arguments)?;
+            keep_process_on(bare.pid(), self.of_server.clone())?;
+            let fetch = || raw_fetch::fetch_bare(bare.address);
+            let fetched = on_processors(self.of_client.clone(), fetch)??;
+            self.rate.limit.push(fetched.megabytes_per_second());
+            self.cpu.limit.push(bare.cpu_seconds() / fetched.gigabytes());
+        }
+        Ok(())
+    }
 }
 
 /// Seconds of the whole run and CPU seconds of the broker.
