@@ -136,14 +136,9 @@ impl Home {
         self.retention_started.load(Ordering::Acquire)
     }
 
-    /// Whether a checkpoint has to be written because it says something new. Notes it as written.
-    pub(crate) fn checkpoint_changed(&self, name: &'static str, text: &str) -> bool {
-        let mut written = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.get(name).is_some_and(|old| old == text) {
-            return false;
-        }
-        written.insert(name, text.to_owned());
-        true
+    /// The texts of the checkpoints as they were last written; nobody else writes them while the guard is held.
+    pub(crate) fn checkpoints(&self) -> MutexGuard<'_, HashMap<&'static str, String>> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text of the cleaner's checkpoint as it was last written; nobody else writes it while the guard is held.

@@ -48,6 +48,8 @@ impl Engine {
 
 /// Writes the offset checkpoints of a data directory. The metadata log is not among its partitions, as in Kafka.
 pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()> {
+    // Held while the offsets are taken, so that what is written last is what was true last.
+    let mut written = home.checkpoints();
     let listed = || logs.iter().filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC);
     let of = |offset: fn(&Log) -> Option<Offset>| -> OffsetsByPartition {
         listed().filter_map(|log| Some((log.partition().clone(), offset(log)?))).collect()
@@ -58,10 +60,12 @@ pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()
         (REPLICATION_FILE, of(|log| Some(log.offsets().high_watermark))),
     ] {
         let text = checkpoint::format_offsets(&offsets);
-        if home.checkpoint_changed(name, &text) {
+        if written.get(name) != Some(&text) {
             atomic_replace(&*home.disk, &home.path.join(name), text.as_bytes())?;
+            written.insert(name, text);
         }
     }
+    drop(written);
     write_cleaner_checkpoint(home, logs)
 }
 

@@ -28,6 +28,8 @@ fn with_log() -> (SimDisk, Engine, Arc<Log>) {
     log_dir::format(&shared, Path::new("/data"), &meta, TimestampMs::new(NOW)).unwrap();
     let engine = Engine::open(config_on(&disk)).unwrap();
     let log = create(&engine, small_segments());
+    // Operations are counted: only this thread may bring some about.
+    log.home().stop_background();
     append_numbered(&log, 0..RECORDS);
     log.flush().unwrap();
     log.set_high_watermark(Offset::new(RECORDS));
