@@ -16,14 +16,6 @@ const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
 const BATCHES: [(&str, usize); 4] =
     [("1KiB", 1 << 10), ("16KiB", 16 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)];
 const RECORDS: [(&str, usize); 2] = [("100B", 100), ("1KiB", 1 << 10)];
-const CODECS: [CompressionType; 5] = [
-    CompressionType::None,
-    CompressionType::Gzip,
-    CompressionType::Snappy,
-    CompressionType::Lz4,
-    CompressionType::Zstd,
-];
-
 /// About `len` bytes of records before compression, half of each noise, so that codecs have something to do.
 fn batch(codec: CompressionType, len: usize, record_len: usize) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::of(codec));
@@ -71,7 +63,7 @@ fn validation(c: &mut Criterion) {
             });
         });
     };
-    for codec in CODECS {
+    for codec in CompressionType::ALL {
         for (len_name, len) in BATCHES {
             for (record_name, record_len) in RECORDS {
                 let mut bytes = batch(codec, len, record_len);
@@ -101,7 +93,7 @@ fn append_time(c: &mut Criterion) {
 
 fn recompression(c: &mut Criterion) {
     let mut group = c.benchmark_group("recompress");
-    for target in CODECS {
+    for target in CompressionType::ALL {
         let source =
             if target == CompressionType::None { CompressionType::Lz4 } else { CompressionType::None };
         let bytes = batch(source, 16 << 10, 1024);

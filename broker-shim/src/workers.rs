@@ -49,7 +49,7 @@ fn take(offer: &Offer) -> Option<Begin> {
 #[derive(Debug)]
 pub(crate) struct Workers {
     inboxes: Vec<Inbox>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Workers {
             threads.push(thread::Builder::new().name(name).spawn(move || work(runtime, inbox))?);
             inboxes.push(Inbox { offers, connections: Arc::default() });
         }
-        Ok(Self { inboxes, threads: Mutex::new(threads) })
+        Ok(Self { inboxes, threads })
     }
 
     /// Offers a connection to the thread that has the fewest, and to the others should that one be held up.
@@ -115,8 +115,8 @@ impl Workers {
 
     /// Takes no more connections, and waits until those there are have ended or the grace is over.
     pub(crate) async fn stop(self) {
-        drop(self.inboxes);
-        let threads = self.threads.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Self { inboxes, threads } = self;
+        drop(inboxes);
         let ended = spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join)).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::error!("a thread that served connections ended abnormally");

@@ -11,14 +11,6 @@ use log_engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence
 use proptest::prelude::*;
 
 const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
-const CODECS: [CompressionType; 5] = [
-    CompressionType::None,
-    CompressionType::Gzip,
-    CompressionType::Snappy,
-    CompressionType::Lz4,
-    CompressionType::Zstd,
-];
-
 #[derive(Debug, Clone)]
 struct Record {
     age: i64,
@@ -175,7 +167,7 @@ fn accepted_batches_stay_valid(bytes: &[u8], rules: &ValidationRules) {
 proptest! {
     #[test]
     fn what_a_producer_builds_is_accepted(codec in 0..5usize, records in prop::collection::vec(record(40), 1..6)) {
-        let batch = build(CODECS[codec], &records);
+        let batch = build(CompressionType::ALL[codec], &records);
         let mut valid = validate(&batch, &ValidationRules::defaults(AppendOrigin::Client), NOW).unwrap();
         prop_assert_eq!(valid.batches()[0].record_count as usize, records.len());
         prop_assert!(!valid.was_rewritten());
@@ -201,7 +193,7 @@ proptest! {
         wounds in prop::collection::vec(wound(), 1..4),
         sealed: bool,
     ) {
-        let mut batch = build(CODECS[codec], &records);
+        let mut batch = build(CompressionType::ALL[codec], &records);
         inflict(&mut batch, &wounds);
         if sealed {
             fix_crc(&mut batch);
@@ -215,7 +207,7 @@ proptest! {
         records in prop::collection::vec(record(40), 1..5),
         wounds in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
     ) {
-        let mut batch = build(CODECS[codec], &records);
+        let mut batch = build(CompressionType::ALL[codec], &records);
         for (at, to) in wounds {
             *at.get_mut(&mut batch[61..]) = to;
         }
@@ -260,7 +252,7 @@ proptest! {
         for (at, to) in &wounds {
             *at.get_mut(&mut batch[61..]) = *to;
         }
-        let folded = compress_body(&batch, CODECS[codec]);
+        let folded = compress_body(&batch, CompressionType::ALL[codec]);
         both_readers_agree(&BatchView::read(&folded).unwrap());
         if wounds.is_empty() {
             prop_assert!(validate(&folded, &ValidationRules::defaults(AppendOrigin::Client), NOW).is_ok());

@@ -13,7 +13,7 @@ use wire::messages::{
 };
 use wire::{ApiKey, ErrorCode};
 
-use crate::in_process::{Klamm, NOW, code, create};
+use crate::in_process::{Klamm, NOW, code, create, until};
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
@@ -169,17 +169,6 @@ fn a_brokers_keys_take_effect_while_it_runs_and_after_it_came_back() {
     until("an empty log", || {
         crate::list_offsets::list(&mut client, -2, 7) == crate::list_offsets::list(&mut client, -1, 7)
     });
-}
-
-/// Asks until the answer is yes.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..600 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    panic!("{what} does not come");
 }
 
 #[test]

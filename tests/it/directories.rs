@@ -14,7 +14,7 @@ use wire::ErrorCode;
 use wire::messages::MetadataRequest;
 use wire::messages::metadata_request::MetadataRequestTopic;
 
-use crate::in_process::{Klamm, NOW, code, create};
+use crate::in_process::{Klamm, NOW, code, create, until};
 
 const PARTITIONS: i32 = 4;
 
@@ -199,10 +199,6 @@ fn a_log_that_could_not_be_made_is_made_once_that_is_possible() {
     }
     spent.0.store(false, Ordering::Relaxed);
     for partition in 0..PARTITIONS {
-        let made = (0..600).any(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(50));
-            produce_to(&mut client, partition).0 == ErrorCode::None
-        });
-        assert!(made, "partition {partition} is served without a restart");
+        until("a log made without a restart", || produce_to(&mut client, partition).0 == ErrorCode::None);
     }
 }

@@ -261,3 +261,14 @@ pub(crate) fn fetch(client: &mut Client, topic: &str, offset: i64) -> (ErrorCode
 
 /// The version of Produce and Fetch by name, for requests that tests build themselves.
 pub(crate) const NAMED: i16 = BY_NAME;
+
+/// Asks until the answer is yes.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what} does not come");
+}

@@ -10,7 +10,7 @@ use wire::messages::delete_topics_request::DeleteTopicState;
 use wire::messages::metadata_request::MetadataRequestTopic;
 use wire::messages::{CreatePartitionsRequest, DeleteTopicsRequest, MetadataRequest};
 
-use crate::in_process::{Klamm, code, create, fetch, produce, topic_id, try_create};
+use crate::in_process::{Klamm, code, create, fetch, produce, topic_id, try_create, until};
 
 /// Deletes a topic.
 pub(crate) fn delete(client: &mut Client, topic: &str) {
@@ -163,11 +163,7 @@ fn the_metadata_log_is_cut_behind_its_snapshots_and_every_topic_is_still_there()
     for number in 0..20 {
         create(&mut client, &format!("t{number}"), 1, &[]);
     }
-    let cut = || !metadata_files(&klamm, ".log").contains(&"00000000000000000000.log".to_owned());
-    assert!((0..600).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        cut()
-    }));
+    until("the cut", || !metadata_files(&klamm, ".log").contains(&"00000000000000000000.log".to_owned()));
     assert_eq!(metadata_files(&klamm, ".checkpoint").len(), 1, "the latest snapshot stays");
     klamm.restart();
     let mut client = klamm.client();

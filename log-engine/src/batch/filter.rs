@@ -288,14 +288,6 @@ mod tests {
     use crate::batch::{BatchBuilder, NewRecord};
     use crate::types::{LeaderEpoch, ProducerEpoch, ProducerId, Sequence};
 
-    const CODECS: [CompressionType; 5] = [
-        CompressionType::None,
-        CompressionType::Gzip,
-        CompressionType::Snappy,
-        CompressionType::Lz4,
-        CompressionType::Zstd,
-    ];
-
     fn ten(codec: CompressionType) -> Vec<u8> {
         let mut builder = BatchBuilder::new(Compression::of(codec))
             .base_offset(Offset::new(100))
@@ -327,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_records_that_stay_are_the_same_and_so_is_what_the_header_tells_of_the_batch() {
-        for codec in CODECS {
+        for codec in CompressionType::ALL {
             let bytes = ten(codec);
             let batch = BatchView::read(&bytes).unwrap();
             for horizon in [None, Some(TimestampMs::new(5_000)), Some(TimestampMs::new(10))] {

@@ -34,7 +34,8 @@ pub fn remove_dir_all(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     disk.remove_dir(dir)
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// The file beside `path` whose name goes on with `suffix`.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use backend::{Backend, BackendChoice, BackendReport};
+pub(crate) use dir::with_suffix;
 pub use dir::{atomic_replace, remove_dir_all};
 pub use file_lock::FileLock;
 pub use map::SealedMap;

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::Rule;
-use crate::io::{Disk, FileHandle, OpenMode};
+use crate::io::{Disk, FileHandle, OpenMode, with_suffix};
 use crate::types::{Offset, TimestampMs};
 
 use super::index::IndexFile;
@@ -13,7 +13,7 @@ use super::name::{CLEANED, FileType, SWAP};
 use super::pace::Pace;
 use super::scan::BatchAt;
 use super::txn_index::{AbortedTransaction, TxnIndex};
-use super::{LogPath, Segment, State, ignore_missing, with_suffix};
+use super::{LogPath, Segment, State, ignore_missing};
 
 /// The files of a segment, in the order in which they are renamed: the records first, so that a segment whose renaming
 /// was cut short is known by what is still `.cleaned` of it.

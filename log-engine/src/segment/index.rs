@@ -11,11 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Corruption, Rule};
-use crate::io::{Disk, FileHandle, OpenMode};
+use crate::io::{Disk, FileHandle, OpenMode, with_suffix};
 
 use super::name::UNFINISHED;
 use super::scan::{ReadMode, read_exact};
-use super::with_suffix;
 
 /// One entry's layout.
 pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug {

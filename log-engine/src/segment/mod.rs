@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use crate::error::{Corruption, ReadError, Rule};
-use crate::io::{Disk, FileHandle, OpenMode};
+use crate::io::{Disk, FileHandle, OpenMode, with_suffix};
 use crate::types::{Offset, TimestampMs};
 
 use find::Suspicions;
@@ -505,12 +505,6 @@ impl State {
         }
         Ok(())
     }
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
 }
 
 /// A file that is not there is as good as removed or renamed.

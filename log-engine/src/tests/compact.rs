@@ -51,28 +51,10 @@ fn put_some(log: &Arc<Log>, keys: i64, count: i64) {
 }
 
 fn entries(log: &Log) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    let mut next = log.offsets().log_start.get();
-    loop {
-        let bytes = read_from(log, next).to_bytes().unwrap();
-        if bytes.is_empty() {
-            return entries;
-        }
-        let mut rest = &bytes[..];
-        while let Ok(batch) = BatchView::read(rest) {
-            assert!(batch.crc_is_valid());
-            let mut records = batch.records(Default::default()).unwrap();
-            while let Some(record) = records.next_record() {
-                let record = record.unwrap();
-                if record.offset.get() >= next {
-                    let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                    entries.push((record.offset.get(), record.key.unwrap().to_vec(), owned(record.value)));
-                }
-            }
-            next = batch.next_offset().get();
-            rest = &rest[batch.size_in_bytes()..];
-        }
-    }
+    let owned = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
+    records_from(log, log.offsets().log_start.get(), |record| {
+        (record.offset.get(), record.key.unwrap().to_vec(), owned(record.value))
+    })
 }
 
 /// The last value of each key.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use crate::batch::{BatchBuilder, BatchView, Compression, NewRecord};
+use crate::batch::{BatchBuilder, BatchView, Compression, NewRecord, RecordView};
 use crate::io::BackendChoice;
 use crate::log_dir::{self, MetaProperties};
 use crate::*;
@@ -85,14 +85,14 @@ fn read_from(log: &Log, from: i64) -> Fetched {
     log.read(&ReadRequest { from, ..ReadRequest::from_start(Isolation::LogEnd) }).unwrap()
 }
 
-/// Every record value from `from` on.
-fn values_from(log: &Log, from: i64) -> Vec<(i64, Vec<u8>)> {
-    let mut values = Vec::new();
+/// Every record from `from` on, as `of` tells it.
+fn records_from<T>(log: &Log, from: i64, of: impl Fn(&RecordView<'_>) -> T) -> Vec<T> {
+    let mut found = Vec::new();
     let mut next = from;
     loop {
         let bytes = read_from(log, next).to_bytes().unwrap();
         if bytes.is_empty() {
-            return values;
+            return found;
         }
         let mut rest = &bytes[..];
         while let Ok(batch) = BatchView::read(rest) {
@@ -101,13 +101,18 @@ fn values_from(log: &Log, from: i64) -> Vec<(i64, Vec<u8>)> {
             while let Some(record) = records.next_record() {
                 let record = record.unwrap();
                 if record.offset.get() >= next {
-                    values.push((record.offset.get(), record.value.unwrap().to_vec()));
+                    found.push(of(&record));
                 }
             }
             next = batch.next_offset().get();
             rest = &rest[batch.size_in_bytes()..];
         }
     }
+}
+
+/// Every record value from `from` on.
+fn values_from(log: &Log, from: i64) -> Vec<(i64, Vec<u8>)> {
+    records_from(log, from, |record| (record.offset.get(), record.value.unwrap().to_vec()))
 }
 
 fn numbered(range: std::ops::Range<i64>) -> Vec<(i64, Vec<u8>)> {

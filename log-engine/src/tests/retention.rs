@@ -1,7 +1,6 @@
 //! Retention on a disk that loses its power between any two of its operations.
 
-use std::path::PathBuf;
-
+use super::crash::{config_on, formatted};
 use super::*;
 use crate::io::Disk;
 use crate::io::sim::SimDisk;
@@ -11,21 +10,9 @@ const RECORDS: i64 = 60;
 /// Makes some segments of a log due.
 type Rule<'a> = &'a dyn Fn(&Arc<Log>);
 
-fn config_on(disk: &SimDisk) -> EngineConfig {
-    let mut config = EngineConfig::new([PathBuf::from("/data")], 1);
-    config.disk = DiskChoice::Given(Arc::new(disk.clone()));
-    config.clock = Arc::new(ManualClock::starting_at(TimestampMs::new(NOW)));
-    config.log_defaults = small_segments();
-    config
-}
-
 /// A disk with a log of several segments, all of it durable, and the log.
 fn with_log() -> (SimDisk, Engine, Arc<Log>) {
-    let disk = SimDisk::new();
-    let meta = MetaProperties { cluster_id: "test".into(), node_id: 1, directory_id: None };
-    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-    shared.create_dir_all(Path::new("/")).unwrap();
-    log_dir::format(&shared, Path::new("/data"), &meta, TimestampMs::new(NOW)).unwrap();
+    let disk = formatted();
     let engine = Engine::open(config_on(&disk)).unwrap();
     let log = create(&engine, small_segments());
     // Operations are counted: only this thread may bring some about.

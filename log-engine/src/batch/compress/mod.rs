@@ -30,6 +30,9 @@ pub enum CompressionType {
 }
 
 impl CompressionType {
+    /// Every codec, by rising number.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
     /// The codec of this number; the number itself where there is none.
     pub const fn from_id(id: u8) -> Result<Self, u8> {
         Ok(match id {
