@@ -119,9 +119,6 @@ impl<'a> Layers<'a> {
     pub(crate) fn log_config(&self, own: Option<&ConfigValues>) -> LogConfig {
         let own = own.map(pairs).unwrap_or_default();
         let mut config = LogConfig::default();
-        if let Some(policy) = self.config.given(keys::FLUSH_POLICY) {
-            set(&mut config, keys::FLUSH_POLICY, policy);
-        }
         for (key, given) in self.topic(&own) {
             if LogConfig::keys().any(|known| known == key.name) {
                 set(&mut config, key.name, &given.value);
@@ -214,5 +211,8 @@ mod tests {
         let log = Layers::of(&config, &image).log_config(Some(&own));
         assert_eq!((log.segment_bytes, log.retention_ms), (2_097_152, 1000));
         assert_eq!(log.flush_policy(), log_engine::FlushPolicy::Sync);
+        let own: ConfigValues = [("klamm.flush.policy".into(), "group".into())].into();
+        let log = Layers::of(&config, &image).log_config(Some(&own));
+        assert_eq!(log.flush_policy(), log_engine::FlushPolicy::Group);
     }
 }

@@ -1,7 +1,7 @@
 //! One partition as this broker leads it: the log, the epoch it is led under, and who waits for its end.
 //!
 //! The in-sync replicas are one, ourselves, so the high watermark follows every publication: under flush policy `os` what
-//! was written, under `sync` what is durable, since the engine publishes no sooner.
+//! was written, under `sync` and `group` what is durable, since the engine publishes no sooner.
 
 use std::{
     io,
@@ -14,8 +14,8 @@ use std::{
 
 use bytes::BytesMut;
 use log_engine::{
-    AppendError, AppendRequest, Attempt, EndListener, Fetched, FlushPolicy, Isolation, Log, LogConfig,
-    LogOffsets, PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
+    AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
+    PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
     types::{LeaderEpoch, Offset, TimestampMs},
 };
 use wire::ErrorCode;
@@ -103,8 +103,9 @@ impl Partition {
         if log.latest_epoch().is_none_or(|latest| latest < epoch) {
             log.begin_epoch(epoch)?;
         }
-        // What a crash left may be in the page cache only. Under `sync` nobody is shown it before it is on the disk.
-        if log.config().flush_policy() == FlushPolicy::Sync {
+        // What a crash left may be in the page cache only. Under `sync` and `group` nobody is shown it before it is on the
+        // disk.
+        if log.config().flush_policy().durability().is_durable() {
             log.flush()?;
         }
         let end = Arc::new(End::default());

@@ -1,9 +1,10 @@
 //! Starting and stopping: bind, format or check the data directories, open them, take the lead, serve; and back.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use log_engine::{
     CleanerConfig, Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
+    commit::CommitLimits,
     io::{BackendChoice, Disk, NativeDisk},
 };
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -217,8 +218,13 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
         retention_interval_ms: config.number("log.retention.check.interval.ms"),
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
         cleaner: cleaner_config(config),
+        commit_limits: CommitLimits { group_delay_max: group_delay(config), ..CommitLimits::default() },
         ..EngineConfig::new(online, config.node_id)
     }
+}
+
+fn group_delay(config: &Config) -> Duration {
+    Duration::from_millis(config.number(keys::FLUSH_GROUP_DELAY).max(0).unsigned_abs())
 }
 
 fn cleaner_config(config: &Config) -> CleanerConfig {

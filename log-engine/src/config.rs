@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::batch::{Compression, CompressionType, TimestampType};
 use crate::clean::CleanerConfig;
 use crate::clock::{Clock, SystemClock};
-use crate::commit::CommitLimits;
+use crate::commit::{CommitLimits, Durability};
 use crate::io::{BackendChoice, Disk, NativeDisk};
 
 /// How an engine is opened.
@@ -101,6 +101,20 @@ pub enum FlushPolicy {
     Os,
     /// On the disk. Appends that wait at the same moment share one flush. Also what `flush.messages=1` means.
     Sync,
+    /// On the disk. A flush may be put off, for no longer than [`CommitLimits::group_delay_max`], while appends come that
+    /// can share it.
+    Group,
+}
+
+impl FlushPolicy {
+    /// What an append is told to be when it is acknowledged.
+    pub const fn durability(self) -> Durability {
+        match self {
+            Self::Os => Durability::Os,
+            Self::Sync => Durability::Sync,
+            Self::Group => Durability::Group,
+        }
+    }
 }
 
 /// `cleanup.policy`. Neither keeps everything, as Kafka allows since 4.1.
@@ -356,7 +370,10 @@ fn parse_bool(value: &str) -> Result<bool, String> {
 }
 
 fn parse_ratio(value: &str) -> Result<f64, String> {
-    match value.parse() {
+    // Java takes the suffixes of its own literals.
+    match value.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(value).parse() {
+        // As Kafka, to which no log is dirty enough then.
+        Ok(ratio) if f64::is_nan(ratio) => Ok(ratio),
         Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
         _ => Err("expected a number from 0 to 1".to_owned()),
     }
@@ -371,9 +388,11 @@ fn parse_gzip_level(value: &str) -> Result<i32, String> {
 
 fn parse_flush_policy(value: &str) -> Result<Option<FlushPolicy>, String> {
     match value {
+        "auto" => Ok(None),
         "os" => Ok(Some(FlushPolicy::Os)),
         "sync" => Ok(Some(FlushPolicy::Sync)),
-        _ => Err("expected os or sync".to_owned()),
+        "group" => Ok(Some(FlushPolicy::Group)),
+        _ => Err("expected auto, os, sync or group".to_owned()),
     }
 }
 
@@ -418,9 +437,9 @@ mod tests {
             ("cleanup.policy", &["delete", "compact,delete", ""][..], &["drop"][..]),
             ("compression.gzip.level", &["-1", "9"], &["0", "10"]),
             ("compression.type", &["producer", "uncompressed", "zstd"], &["none", "ZSTD"]),
-            ("klamm.flush.policy", &["os", "sync"], &["always"]),
+            ("klamm.flush.policy", &["auto", "os", "sync", "group"], &["always"]),
             ("message.timestamp.type", &["CreateTime", "LogAppendTime"], &["createtime"]),
-            ("min.cleanable.dirty.ratio", &["0", "0.5", "1"], &["1.1", "NaN"]),
+            ("min.cleanable.dirty.ratio", &["0", "0.5", "1", "0.5f", "NaN"], &["1.1", "Infinity"]),
             ("preallocate", &["true", "FALSE"], &["1"]),
             ("retention.ms", &["-1", "0"], &["-2", "1.5"]),
             ("segment.bytes", &["1048576", "2147483647"], &["1048575", "2147483648", ""]),
@@ -451,5 +470,7 @@ mod tests {
         assert_eq!(config.flush_policy(), FlushPolicy::Sync);
         config.set("klamm.flush.policy", "os").expect("valid");
         assert_eq!(config.flush_policy(), FlushPolicy::Os);
+        config.set("klamm.flush.policy", "auto").expect("valid");
+        assert_eq!(config.flush_policy(), FlushPolicy::Sync);
     }
 }

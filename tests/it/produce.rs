@@ -201,7 +201,7 @@ fn acks_0_has_no_answer_and_an_error_ends_the_connection() {
 
 #[test]
 fn pipelined_requests_are_stored_and_answered_in_order() {
-    for overrides in [&[][..], &["klamm.flush.policy=sync"]] {
+    for overrides in [&[][..], &["klamm.flush.policy=sync"], &["klamm.flush.policy=group"]] {
         let klamm = Klamm::start(overrides);
         let mut client = klamm.with_topic("t", 1);
         let total = 300;

@@ -51,6 +51,8 @@ pub struct Key {
 pub const CLUSTER_ID: &str = "klamm.cluster.id";
 /// When an append counts as stored.
 pub const FLUSH_POLICY: &str = "klamm.flush.policy";
+/// How long a flush is put off for more appends to share it.
+pub const FLUSH_GROUP_DELAY: &str = "klamm.flush.group.delay.ms";
 /// Which disk backend runs.
 pub const DISK_BACKEND: &str = "klamm.disk.backend";
 
@@ -78,7 +80,8 @@ pub fn find(name: &str) -> Option<&'static Key> {
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key(CLUSTER_ID, String, None, Any, ReadOnly, Used, "Id with which fresh data directories are formatted, and which formatted ones must have. A new one is drawn where it is not given."),
-    key(FLUSH_POLICY, String, None, OneOf(&["os", "sync"]), ReadOnly, Used, "When an append counts as stored: os, once it is in the page cache, or sync, once it is on the disk. Where it is not given, sync follows from log.flush.interval.messages=1."),
+    key(FLUSH_POLICY, String, Some("auto"), OneOf(&["auto", "os", "sync", "group"]), ClusterWide, Used, "When an append counts as stored: os, once it is in the page cache; sync, once it is on the disk; group, as sync, where the flush waits for a moment while more appends come that can share it. auto is sync where log.flush.interval.messages=1, and os otherwise."),
+    key(FLUSH_GROUP_DELAY, Int, Some("5"), Between(0, 5), ReadOnly, Used, "Most milliseconds that an append under group waits for others although it could be flushed."),
     key(DISK_BACKEND, String, Some("auto"), OneOf(&["auto", "uring", "threads"]), ReadOnly, Used, "How files are written: uring, threads, or auto for the better one that this machine allows."),
     key("process.roles", List, Some("broker,controller"), OneOf(&["broker", "controller"]), ReadOnly, Used, "What this process is. Only the combined node, broker and controller in one, exists today."),
     key("node.id", Int, Some("1"), AtLeast(0), ReadOnly, Used, "Number of this node, written into each data directory and into every partition it holds."),

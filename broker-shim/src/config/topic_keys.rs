@@ -79,6 +79,7 @@ pub const TOPIC_KEYS: &[TopicKey] = &[
     row("flush.ms", Long, "9223372036854775807", AtLeast(0), &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")], "Longest time that a record waits to be synced."),
     row("follower.replication.throttled.replicas", List, "", Replicas, &[], "Replicas whose copying is throttled on the follower's side."),
     row("index.interval.bytes", Int, "4096", AtLeast(0), &[same("log.index.interval.bytes")], "Bytes of log between two entries of the offset index."),
+    row("klamm.flush.policy", Text, "auto", OneOf(&["auto", "os", "sync", "group"]), &[same("klamm.flush.policy")], "When an append counts as stored; auto is sync where flush.messages=1, and os otherwise."),
     row("leader.replication.throttled.replicas", List, "", Replicas, &[], "Replicas whose copying is throttled on the leader's side."),
     row("local.retention.bytes", Long, "-2", AtLeast(-2), &[same("log.local.retention.bytes")], "Bytes kept on local disk where the topic is tiered; -2 follows retention.bytes."),
     row("local.retention.ms", Long, "-2", AtLeast(-2), &[same("log.local.retention.ms")], "Time kept on local disk where the topic is tiered; -2 follows retention.ms."),

@@ -8,7 +8,7 @@ use crate::io::{FileGroup, Run, WriteGroup, WriteQueue};
 
 use super::failure::{Reach, reach_of_write_failure};
 use super::group::{FilePlan, Place, Plan, plan};
-use super::{CommitError, CommitRequest, Counters, DirState, Durability};
+use super::{CommitError, CommitRequest, Counters, DirState};
 
 /// How one append ended, before earlier failures of its chain are considered.
 pub(super) type Verdict = Result<(), CommitError>;
@@ -48,7 +48,7 @@ fn place(request: &CommitRequest) -> Place {
         file: Arc::as_ptr(&request.file).cast::<()>().addr(),
         position: request.position,
         len: request.bytes.len() as u64,
-        sync: request.durability == Durability::Sync,
+        sync: request.durability.is_durable(),
     }
 }
 

@@ -51,11 +51,11 @@ fn outcomes(told: &[Told]) -> Vec<&'static str> {
     told.iter().map(outcome).collect()
 }
 
-const BOTH: [Durability; 2] = [Durability::Os, Durability::Sync];
+const ALL: [Durability; 3] = [Durability::Os, Durability::Sync, Durability::Group];
 
 #[test]
 fn a_full_disk_fails_the_partition_from_there_on_and_nobody_else() {
-    for durability in BOTH {
+    for durability in ALL {
         let rig = Rig::new();
         let (full, fine) = (Arc::new(Target::default()), Arc::new(Target::default()));
         let (file, other) = (rig.file("full"), rig.file("fine"));
@@ -78,7 +78,7 @@ fn a_full_disk_fails_the_partition_from_there_on_and_nobody_else() {
 
 #[test]
 fn of_a_group_that_fills_the_disk_those_are_committed_that_are_whole_on_it() {
-    for durability in BOTH {
+    for durability in ALL {
         let rig = Rig::new();
         let (file, target) = (rig.file("f"), Arc::new(Target::default()));
         rig.sim.inject(Fault::next(Operation::Write, libc::ENOSPC).arriving(6));
@@ -116,14 +116,14 @@ fn a_failed_flush_takes_the_directory_offline_for_good_and_is_never_repeated() {
     let operations = rig.sim.operations();
     target.chain().heal();
     let other = Arc::new(Target::default());
-    for (index, durability) in BOTH.into_iter().enumerate() {
+    for (index, durability) in ALL.into_iter().enumerate() {
         rig.committer.commit(request(&file, &target, 1, 4, b"efgh", durability));
         rig.committer.commit(request(&rig.file("other"), &other, 1, 0, b"efgh", durability));
         assert_eq!(outcome(&target.wait_for(index + 2)[index + 1]), "offline");
         assert_eq!(outcome(&other.wait_for(index + 1)[index]), "offline");
     }
-    // Only the two files opened by this test: nothing was written, nothing flushed.
-    assert_eq!(rig.sim.operations() - operations, 2);
+    // Only the files opened by this test: nothing was written, nothing flushed.
+    assert_eq!(rig.sim.operations() - operations, ALL.len() as u64);
     let offline = rig.committer.dir_state().offline().unwrap();
     assert_eq!((offline.operation, offline.error.raw_os_error()), ("flush", Some(libc::EIO)));
     let sentence = offline.to_string();
@@ -146,7 +146,7 @@ fn a_failed_flush_fails_every_append_of_its_file_and_spares_those_of_others_in_t
 
 #[test]
 fn a_write_error_that_is_not_about_space_takes_the_directory_offline() {
-    for durability in BOTH {
+    for durability in ALL {
         let rig = Rig::new();
         let (file, target) = (rig.file("f"), Arc::new(Target::default()));
         rig.sim.inject(Fault::next(Operation::Write, libc::EIO));

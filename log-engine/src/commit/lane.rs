@@ -1,17 +1,17 @@
 //! The two queues of waiting appends and who serves them.
 
-use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::io::{QueueCounts, WriteGroup, WriteQueue, write_runs};
 
 use super::carry::{Verdict, carry_out, precheck, verdict_of_write};
-use super::group::{GroupBounds, next_group};
-use super::lead::{Lead, Pace};
+use super::group::GroupBounds;
+use super::lead::Lead;
+use super::waiting::{Lane, Led, Requests};
 use super::{CommitError, CommitLimits, CommitRequest, Counters, DirState, Durability};
 
 /// Both lanes of a data directory.
@@ -19,46 +19,25 @@ use super::{CommitError, CommitLimits, CommitRequest, Counters, DirState, Durabi
 pub(super) struct Lanes {
     pub(super) dir: Arc<DirState>,
     pub(super) counters: Counters,
+    pub(super) group_delay_max: Duration,
     waiting_bytes_max: u64,
     os: Lane,
-    sync: Lane,
+    pub(super) sync: Lane,
     waiting_bytes: AtomicU64,
     room: Mutex<()>,
     room_made: Condvar,
 }
 
-#[derive(Debug)]
-struct Lane {
-    bounds: GroupBounds,
-    state: Mutex<LaneState>,
-    wake: Condvar,
-    // Mirrors whether `waiting` has anything, so that `drive` can pass by an empty lane without its lock.
-    has_waiting: AtomicBool,
-}
-
-#[derive(Debug, Default)]
-struct LaneState {
-    waiting: VecDeque<CommitRequest>,
-    /// Somebody is carrying out a group; nobody else may.
-    led: bool,
-    /// The lane's thread is asked to lead.
-    handed_over: bool,
-    thread_sleeps: bool,
-    closed: bool,
-    pace: Pace,
-}
-
 impl Lanes {
     pub(super) fn new(dir: Arc<DirState>, limits: CommitLimits) -> Self {
-        let CommitLimits { waiting_bytes_max, os_group_bytes_max, sync_group_bytes_max, group_appends_max } =
-            limits;
-        let bounds = |bytes_max| GroupBounds { bytes_max, appends_max: group_appends_max };
+        let bounds = |bytes_max| GroupBounds { bytes_max, appends_max: limits.group_appends_max };
         Self {
             dir,
             counters: Counters::default(),
-            waiting_bytes_max,
-            os: Lane::new(bounds(os_group_bytes_max)),
-            sync: Lane::new(bounds(sync_group_bytes_max)),
+            group_delay_max: limits.group_delay_max,
+            waiting_bytes_max: limits.waiting_bytes_max,
+            os: Lane::new(bounds(limits.os_group_bytes_max)),
+            sync: Lane::new(bounds(limits.sync_group_bytes_max)),
             waiting_bytes: AtomicU64::new(0),
             room: Mutex::new(()),
             room_made: Condvar::new(),
@@ -82,10 +61,10 @@ impl Lanes {
     }
 
     pub(super) fn drive(&self) {
-        if self.sync.has_waiting.load(Ordering::Acquire) {
+        if self.sync.has_waiting() {
             self.sync.wake_thread();
         }
-        if self.os.has_waiting.load(Ordering::Acquire) {
+        if self.os.has_waiting() {
             self.lead_inline();
         }
     }
@@ -124,7 +103,7 @@ impl Lanes {
                 self.os.notify(&mut state);
                 return;
             }
-            let led = self.take_lead(&self.os, &mut state);
+            let led = self.os.take_lead(&mut state, &self.dir);
             drop(state);
             self.carry_out_os(led, true);
             let ended = Instant::now();
@@ -139,7 +118,7 @@ impl Lanes {
     /// Body of the `os` lane's thread: leads when it is asked to.
     pub(super) fn run_os_lane(&self) {
         until_no_panic(|| {
-            while let Some(led) = self.wait_for_group(&self.os, |state| state.handed_over || state.closed) {
+            while let Some(led) = self.wait_for_handover() {
                 let started = Instant::now();
                 self.carry_out_os(led, false);
                 let mut state = self.os.lock();
@@ -150,46 +129,19 @@ impl Lanes {
         });
     }
 
-    /// Body of the `sync` lane's thread: whatever waits when a flush ends shares the next one.
-    pub(super) fn run_sync_lane(&self, mut queue: Box<dyn WriteQueue>) {
-        until_no_panic(|| {
-            while let Some((requests, guard)) = self.wait_for_group(&self.sync, |_| true) {
-                self.carry_out_group(requests, queue.as_mut(), LaneKind::Sync, false);
-                guard.disarm();
-                self.sync.lock().led = false;
-            }
-        });
-    }
-
     /// Sleeps until there is a group to carry out; `None` once the lane is closed and empty.
-    fn wait_for_group<'a>(
-        &'a self,
-        lane: &'a Lane,
-        may_lead: impl Fn(&LaneState) -> bool,
-    ) -> Option<Led<'a>> {
-        let mut state = lane.lock();
+    fn wait_for_handover(&self) -> Option<Led<'_>> {
+        let mut state = self.os.lock();
         loop {
-            if !state.led && !state.waiting.is_empty() && may_lead(&state) {
-                return Some(self.take_lead(lane, &mut state));
+            let asked = state.handed_over || state.closed;
+            if asked && !state.led && !state.waiting.is_empty() {
+                return Some(self.os.take_lead(&mut state, &self.dir));
             }
             if state.closed && state.waiting.is_empty() && !state.led {
                 return None;
             }
-            state.thread_sleeps = true;
-            state = lane.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.thread_sleeps = false;
+            state = self.os.sleep(state);
         }
-    }
-
-    fn take_lead<'a>(&'a self, lane: &'a Lane, state: &mut LaneState) -> Led<'a> {
-        state.led = true;
-        let count = next_group(state.waiting.iter().map(|r| r.bytes.len() as u64), lane.bounds);
-        let requests = match count {
-            1 => Requests::One(state.waiting.pop_front().expect("the group counts one that waits")),
-            _ => Requests::Many(state.waiting.drain(..count).collect()),
-        };
-        lane.has_waiting.store(!state.waiting.is_empty(), Ordering::Release);
-        (requests, LeadGuard { dir: &self.dir, lane, armed: true })
     }
 
     /// Writes what belongs in the `os` lane and forwards what has to be durable, in this order.
@@ -231,7 +183,13 @@ impl Lanes {
         self.finish(request, verdict, LaneKind::Os);
     }
 
-    fn carry_out_group(&self, requests: Requests, queue: &mut dyn WriteQueue, lane: LaneKind, inline: bool) {
+    pub(super) fn carry_out_group(
+        &self,
+        requests: Requests,
+        queue: &mut dyn WriteQueue,
+        lane: LaneKind,
+        inline: bool,
+    ) {
         let requests = requests.into_vec();
         if requests.is_empty() {
             return;
@@ -279,35 +237,19 @@ impl Lanes {
 
 /// A panic under the lead has taken the directory offline; the lane lives on to say so to all who still wait in it.
 /// Ends, because a directory that is offline is not written to, and each turn takes at least one append away.
-fn until_no_panic(mut serve: impl FnMut()) {
+pub(super) fn until_no_panic(mut serve: impl FnMut()) {
     while panic::catch_unwind(AssertUnwindSafe(&mut serve)).is_err() {}
 }
 
 /// Which lane an append is in when it ends.
 #[derive(Copy, Clone)]
-enum LaneKind {
+pub(super) enum LaneKind {
     Os,
     Sync,
 }
 
-enum Requests {
-    One(CommitRequest),
-    Many(Vec<CommitRequest>),
-}
-
-impl Requests {
-    fn into_vec(self) -> Vec<CommitRequest> {
-        match self {
-            Self::One(request) => vec![request],
-            Self::Many(requests) => requests,
-        }
-    }
-}
-
-type Led<'a> = (Requests, LeadGuard<'a>);
-
 fn must_be_forwarded(request: &CommitRequest) -> bool {
-    request.durability == Durability::Sync || request.target.chain().in_sync_lane.load(Ordering::Acquire) > 0
+    request.durability.is_durable() || request.target.chain().in_sync_lane.load(Ordering::Acquire) > 0
 }
 
 /// Counts a request that has to be durable into its new lane at once, so that later ones of its chain follow it.
@@ -327,61 +269,6 @@ impl WriteQueue for PageCacheOnly {
         for file in &mut group.files {
             debug_assert!(!file.sync, "what has to be durable was forwarded");
             write_runs(file, &mut group.counts);
-        }
-    }
-}
-
-impl Lane {
-    fn new(bounds: GroupBounds) -> Self {
-        Self { bounds, state: Mutex::default(), wake: Condvar::new(), has_waiting: AtomicBool::new(false) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, LaneState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, request: CommitRequest) {
-        let mut state = self.lock();
-        state.waiting.push_back(request);
-        self.has_waiting.store(true, Ordering::Release);
-    }
-
-    fn wake_thread(&self) {
-        self.notify(&mut self.lock());
-    }
-
-    /// Spares the system call where nobody sleeps, or somebody has been woken already.
-    fn notify(&self, state: &mut LaneState) {
-        if std::mem::take(&mut state.thread_sleeps) {
-            self.wake.notify_one();
-        }
-    }
-
-    fn close(&self) {
-        self.lock().closed = true;
-        self.wake.notify_one();
-    }
-}
-
-/// Leaves no lane without a leader that thinks it has one: a panic under the lead takes the directory offline and
-/// lets the next leader tell everybody so.
-struct LeadGuard<'a> {
-    dir: &'a DirState,
-    lane: &'a Lane,
-    armed: bool,
-}
-
-impl LeadGuard<'_> {
-    fn disarm(mut self) {
-        self.armed = false;
-    }
-}
-
-impl Drop for LeadGuard<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            self.dir.fail("write", self.dir.dir(), std::io::Error::other("the committer panicked"));
-            self.lane.lock().led = false;
         }
     }
 }

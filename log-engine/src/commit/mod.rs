@@ -2,8 +2,9 @@
 //!
 //! Appends of all partitions wait in two lanes. The lane of `os` appends is led by whichever appending thread finds
 //! it idle: that thread writes into the page cache and serves those who came meanwhile, so that an append on a quiet
-//! directory costs one write and no hand-off between threads. The lane of `sync` appends belongs to a thread of
-//! its own: whatever waits there when a flush ends forms the next group and shares the next flush.
+//! directory costs one write and no hand-off between threads. The lane of `sync` and `group` appends belongs to a thread
+//! of its own: whatever waits there when a flush ends forms the next group and shares the next flush; where all of it is
+//! `group`, after a while of gathering.
 //!
 //! ```text
 //!   enqueue (under the partition's lock, no I/O) -> lane -> group -> WriteQueue -> CommitTarget::committed
@@ -16,11 +17,14 @@
 mod carry;
 mod chain;
 mod dir_state;
+mod durable;
 mod failure;
+mod gather;
 mod group;
 mod lane;
 mod lead;
 mod ticket;
+mod waiting;
 
 use std::fmt;
 use std::io;
@@ -28,6 +32,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -47,6 +52,15 @@ pub enum Durability {
     Os,
     /// The bytes are on the disk: they survive a power loss.
     Sync,
+    /// As `Sync`, and the flush may be put off for a while so that more appends share it.
+    Group,
+}
+
+impl Durability {
+    /// Whether the bytes survive a power loss.
+    pub const fn is_durable(self) -> bool {
+        matches!(self, Self::Sync | Self::Group)
+    }
 }
 
 /// One append, already placed.
@@ -85,11 +99,13 @@ pub struct CommitLimits {
     /// Bytes of one group of `os` appends; a single larger append is a group of its own. Small, because a caller's
     /// thread may write it.
     pub os_group_bytes_max: u64,
-    /// Bytes of one group of `sync` appends; a single larger append is a group of its own. Large enough that big
+    /// Bytes of one group of durable appends; a single larger append is a group of its own. Large enough that big
     /// batches share a flush too; at most half of `waiting_bytes_max`, so that the next group gathers meanwhile.
     pub sync_group_bytes_max: u64,
     /// Appends of one group, of either kind.
     pub group_appends_max: usize,
+    /// For how long a [`Durability::Group`] append that could be flushed waits for others, at most.
+    pub group_delay_max: Duration,
 }
 
 impl Default for CommitLimits {
@@ -99,6 +115,7 @@ impl Default for CommitLimits {
             os_group_bytes_max: 8 << 20,
             sync_group_bytes_max: 32 << 20,
             group_appends_max: 1024,
+            group_delay_max: Duration::from_millis(5),
         }
     }
 }

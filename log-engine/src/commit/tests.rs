@@ -43,9 +43,13 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with_limits(CommitLimits::default())
+    }
+
+    fn with_limits(limits: CommitLimits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(BackendChoice::Auto));
-        let committer = Committer::start(&disk, dir.path(), CommitLimits::default()).unwrap();
+        let committer = Committer::start(&disk, dir.path(), limits).unwrap();
         Self { dir, disk, committer }
     }
 
@@ -95,7 +99,11 @@ fn appends_of_mixed_durability_end_in_the_order_in_which_they_were_enqueued() {
     let rig = Rig::new();
     let (file, target) = (rig.file("a"), Arc::new(Target::default()));
     for round in 0..200 {
-        let durability = if round % 3 == 1 { Durability::Sync } else { Durability::Os };
+        let durability = match round % 5 {
+            1 => Durability::Sync,
+            3 => Durability::Group,
+            _ => Durability::Os,
+        };
         rig.committer.enqueue(request(&file, &target, round, round * 4, b"abcd", durability));
         if round % 5 == 0 {
             rig.committer.drive();
@@ -118,6 +126,29 @@ fn sync_appends_that_wait_together_share_one_flush() {
     target.wait_for(64);
     let counts = rig.committer.counts();
     assert_eq!((counts.appends, counts.queue.syncs, counts.queue.writes), (64, 1, 1));
+}
+
+#[test]
+fn group_appends_end_although_those_who_are_gathered_for_do_not_come() {
+    let limits = CommitLimits { group_delay_max: Duration::from_secs(3600), ..CommitLimits::default() };
+    let rig = Rig::with_limits(limits);
+    let (file, target) = (rig.file("a"), Arc::new(Target::default()));
+    let append = |index: u64, durability| {
+        rig.committer.enqueue(request(&file, &target, index, index * 4, b"abcd", durability));
+    };
+    (0..64).for_each(|index| append(index, Durability::Group));
+    rig.committer.drive();
+    target.wait_for(64);
+    append(64, Durability::Group);
+    rig.committer.drive();
+    target.wait_for(65);
+    append(65, Durability::Group);
+    append(66, Durability::Sync);
+    rig.committer.drive();
+    target.wait_for(67);
+    assert_eq!(rig.committer.counts().queue.syncs, 3);
+    drop(rig.committer);
+    assert_eq!(std::fs::read(rig.dir.path().join("a")).unwrap(), b"abcd".repeat(67));
 }
 
 #[test]

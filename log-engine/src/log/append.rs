@@ -14,7 +14,7 @@ use crate::batch::{
     ValidationRules, Violation, validate,
 };
 use crate::commit::{CommitError, CommitRequest, CommitTarget, Durability, Ticket};
-use crate::config::{FlushPolicy, LogConfig};
+use crate::config::LogConfig;
 use crate::error::AppendError;
 use crate::producer::{Admission, AppendedBatch};
 use crate::segment::Segment;
@@ -105,7 +105,8 @@ struct Prepared {
     records: BytesMut,
     leader_epoch: LeaderEpoch,
     origin: AppendOrigin,
-    durability: Durability,
+    /// `None` as the log is configured when the append is placed.
+    durability: Option<Durability>,
 }
 
 /// Bytes that an append unfolds on a thread that serves many sockets: some milliseconds of it.
@@ -160,7 +161,8 @@ impl Log {
         mut tail: MutexGuard<'_, Tail>,
         prepared: Prepared,
     ) -> Result<AppendTicket, AppendError> {
-        let Prepared { config, mut valid, mut records, leader_epoch, origin, durability, .. } = prepared;
+        let durability = tail.durability_of(prepared.durability);
+        let Prepared { config, mut valid, mut records, leader_epoch, origin, .. } = prepared;
         if let Some(answer) = self.admit(&mut tail, &valid, origin)? {
             return Ok(answer);
         }
@@ -190,7 +192,7 @@ impl Log {
                 }
                 self.roll(&mut tail, base_offset, prepared.now)?;
             }
-            if prepared.durability == Durability::Os || tail.active.ground_is_durable() {
+            if stands_on_ground(&tail, prepared) {
                 return Ok(tail);
             }
             let segment = Arc::clone(&tail.active);
@@ -206,8 +208,7 @@ impl Log {
         if tail.first_timestamp == FirstTimestamp::Unread || due_roll(&mut tail, prepared)?.is_some() {
             return Ok(None);
         }
-        let on_ground = prepared.durability == Durability::Os || tail.active.ground_is_durable();
-        Ok(on_ground.then_some(tail))
+        Ok(stands_on_ground(&tail, prepared).then_some(tail))
     }
 
     fn check_open(&self, tail: &Tail) -> Result<(), AppendError> {
@@ -313,7 +314,7 @@ impl Log {
             position: tail.position,
             batches,
             end: last_offset.next(),
-            durable: durability == Durability::Sync,
+            durable: durability.is_durable(),
             index_interval_bytes: config.index_interval_bytes,
             answer,
             resolver,
@@ -350,12 +351,13 @@ impl Prepared {
         }
         // Here, because a checksum under the tail's lock would hold up others.
         valid.stamp_time(&mut records);
-        let durability = durability.unwrap_or(match config.flush_policy() {
-            FlushPolicy::Os => Durability::Os,
-            FlushPolicy::Sync => Durability::Sync,
-        });
         Self { config, now, valid, records, leader_epoch, origin, durability }
     }
+}
+
+// Whether all that the append promises to be durable with it is so.
+fn stands_on_ground(tail: &Tail, prepared: &Prepared) -> bool {
+    !tail.durability_of(prepared.durability).is_durable() || tail.active.ground_is_durable()
 }
 
 // Where the next segment begins, if the append needs one.

@@ -153,6 +153,26 @@ impl Log {
         Ok(())
     }
 
+    /// What was appended without a promise becomes durable: what is on its way once it has arrived.
+    pub(super) fn make_shown_durable(&self, tail: MutexGuard<'_, Tail>) {
+        let volatile = |pending: &Pending| match pending {
+            Pending::Append(reservation) => !reservation.durable,
+            Pending::Roll(_) => false,
+        };
+        drop(self.wait_while(tail, |tail| tail.pending.iter().any(volatile)));
+        let in_place = self.flushed();
+        if in_place.gone {
+            return;
+        }
+        let end = self.offsets.log_end();
+        if let Err(error) = self.sync_before(end) {
+            self.fail_directory("flush", &error);
+            return;
+        }
+        self.offsets.raise_durable_end(end);
+    }
+
+    /// Segments that begin before `end`, and the names of their files.
     fn sync_before(&self, end: Offset) -> io::Result<()> {
         let durable_end = self.offsets.durable_end();
         let older: Vec<Arc<Segment>> = self

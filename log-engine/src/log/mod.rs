@@ -126,9 +126,17 @@ impl Log {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts another configuration in force, from the next append on.
+    /// Puts another configuration in force, from the next append on. Where its flush policy is durable and the one before
+    /// was not, what readers are shown already is on the disk when this returns; if the disk fails, its directory is
+    /// offline.
     pub fn update_config(&self, config: LogConfig) {
+        let policy = config.flush_policy();
+        let mut tail = self.tail();
+        let before = std::mem::replace(&mut tail.policy, policy);
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        if policy.durability().is_durable() && !before.durability().is_durable() {
+            self.make_shown_durable(tail);
+        }
     }
 
     /// The ends of the log. Takes no lock.

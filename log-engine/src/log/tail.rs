@@ -9,7 +9,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::batch::BatchSummary;
-use crate::commit::Resolver;
+use crate::commit::{Durability, Resolver};
+use crate::config::FlushPolicy;
 use crate::epoch::EpochCache;
 use crate::error::AppendError;
 use crate::io::FileHandle;
@@ -24,6 +25,8 @@ use super::append::Appended;
 #[derive(Debug)]
 pub(super) struct Tail {
     pub(super) closed: bool,
+    /// What appends are that do not say how durable they want to be.
+    pub(super) policy: FlushPolicy,
     /// Where the next record goes.
     pub(super) next_offset: Offset,
     /// The segment that takes it.
@@ -89,10 +92,12 @@ impl Tail {
         producers: ProducerStates,
         epochs: EpochCache,
         jitter: u64,
+        policy: FlushPolicy,
     ) -> io::Result<Self> {
         let active = Arc::clone(segments.active());
         let mut tail = Self {
             closed: false,
+            policy,
             next_offset: log_end,
             file: active.file()?,
             active: Arc::clone(&active),
@@ -109,6 +114,11 @@ impl Tail {
         };
         tail.activate(active, jitter)?;
         Ok(tail)
+    }
+
+    /// What an append promises that asks for `asked`.
+    pub(super) fn durability_of(&self, asked: Option<Durability>) -> Durability {
+        asked.unwrap_or(self.policy.durability())
     }
 
     /// Makes `segment`, with nothing on its way, the active one.

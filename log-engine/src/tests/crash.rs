@@ -34,7 +34,11 @@ fn append_some(log: &Arc<Log>, random: &mut Seeded, from: i64, count: i64) -> (i
     let (mut stored, mut durable) = (from, from);
     while stored < from + count {
         let value = format!("value {stored}").into_bytes();
-        let durability = if random.one_in(4) { Durability::Sync } else { Durability::Os };
+        let durability = match random.below(8) {
+            0 => Durability::Sync,
+            1 => Durability::Group,
+            _ => Durability::Os,
+        };
         let mut request = AppendRequest::from_client(batch_of(&[&value], NOW), LeaderEpoch::new(0));
         request.durability = Some(durability);
         match log.append(request).and_then(|ticket| ticket.wait()) {
@@ -42,7 +46,7 @@ fn append_some(log: &Arc<Log>, random: &mut Seeded, from: i64, count: i64) -> (i
             Err(_) => return (stored, durable),
         }
         stored += 1;
-        if durability == Durability::Sync {
+        if durability.is_durable() {
             durable = stored;
         }
         if random.one_in(20) && log.flush().is_ok() {

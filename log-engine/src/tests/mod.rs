@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod ends;
 mod hints;
+mod policies;
 mod retention;
 mod sharing;
 mod waiting;

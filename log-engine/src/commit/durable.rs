@@ -1,0 +1,57 @@
+//! The thread of the durable lane: what waits when a flush ends shares the next one, after a while of gathering where
+//! all of it came under flush policy `group`.
+
+use std::time::Instant;
+
+use crate::io::WriteQueue;
+
+use super::Durability;
+use super::gather::{Gathered, Gathering, Step};
+use super::lane::{LaneKind, Lanes, until_no_panic};
+use super::waiting::{LaneState, Led};
+
+impl Lanes {
+    /// Body of the lane's thread.
+    pub(super) fn run_sync_lane(&self, mut queue: Box<dyn WriteQueue>) {
+        let mut gathering = Gathering::new(self.group_delay_max);
+        until_no_panic(|| {
+            while let Some((requests, guard)) = self.wait_for_gathered(&gathering) {
+                let (told, started) = (requests.len(), Instant::now());
+                self.carry_out_group(requests, queue.as_mut(), LaneKind::Sync, false);
+                guard.disarm();
+                let mut state = self.sync.lock();
+                state.led = false;
+                gathering.flushed(told, state.waiting.len(), started, Instant::now());
+            }
+        });
+    }
+
+    /// Sleeps until a group is gathered; `None` once the lane is closed and empty.
+    fn wait_for_gathered(&self, gathering: &Gathering) -> Option<Led<'_>> {
+        let mut state = self.sync.lock();
+        let mut seen = 0;
+        loop {
+            if state.waiting.is_empty() {
+                if state.closed {
+                    return None;
+                }
+                state = self.sync.sleep(state);
+                continue;
+            }
+            let gathered = Gathered {
+                appends: state.waiting.len(),
+                grows: state.waiting.len() > seen,
+                urgent: state.closed || self.sync.is_full(&state) || has_impatient(&state),
+            };
+            seen = gathered.appends;
+            state = match gathering.decide(gathered, Instant::now()) {
+                Step::Flush => return Some(self.sync.take_lead(&mut state, &self.dir)),
+                Step::Gather { until, at_most } => self.sync.sleep_gathering(state, until, at_most),
+            };
+        }
+    }
+}
+
+fn has_impatient(state: &LaneState) -> bool {
+    state.waiting.iter().any(|request| request.durability != Durability::Group)
+}
