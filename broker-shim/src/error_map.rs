@@ -28,11 +28,14 @@ pub(crate) fn append(error: &AppendError) -> ErrorCode {
 
 fn producer(refusal: &ProducerRefusal) -> ErrorCode {
     match refusal {
-        ProducerRefusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-        ProducerRefusal::SequenceOfNewEpoch { .. } | ProducerRefusal::OutOfOrderSequence { .. } => {
-            ErrorCode::OutOfOrderSequenceNumber
+        ProducerRefusal::InvalidProducerEpoch { .. } | ProducerRefusal::MarkerEpoch { .. } => {
+            ErrorCode::InvalidProducerEpoch
         }
-        ProducerRefusal::NotTransactional { .. } => ErrorCode::InvalidTxnState,
+        ProducerRefusal::SequenceOfNewEpoch { .. }
+        | ProducerRefusal::OutOfOrderSequence { .. }
+        | ProducerRefusal::SequenceWithoutState { .. }
+        | ProducerRefusal::SequenceAboveUnverified { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        ProducerRefusal::NotTransactional { .. } | ProducerRefusal::NotVerified => ErrorCode::InvalidTxnState,
         ProducerRefusal::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
     }
 }

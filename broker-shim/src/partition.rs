@@ -288,6 +288,7 @@ mod tests {
             leader_epoch: LeaderEpoch::new(0),
             origin: AppendOrigin::Client,
             durability: Some(Durability::Os),
+            transaction: log_engine::producer::TransactionContext::default(),
         };
         log.append(request).unwrap().wait().unwrap();
         drop((log, engine));

@@ -19,6 +19,7 @@ pub(crate) struct Home {
     pub(crate) committer: Committer,
     pub(crate) clock: Arc<dyn Clock>,
     producer_expiration_ms: AtomicI64,
+    demands_verification: AtomicBool,
     errands: Mutex<Errands>,
     errand_came: Condvar,
     // What was renamed away, and when it is to be removed.
@@ -66,6 +67,7 @@ impl Home {
             committer,
             clock,
             producer_expiration_ms: AtomicI64::new(producer_expiration_ms),
+            demands_verification: AtomicBool::new(false),
             errands: Mutex::new(Errands::default()),
             errand_came: Condvar::new(),
             deleted: Mutex::new(Vec::new()),
@@ -89,6 +91,15 @@ impl Home {
 
     pub(crate) fn set_producer_expiration_ms(&self, ms: i64) {
         self.producer_expiration_ms.store(ms, Ordering::Relaxed);
+    }
+
+    /// Whether a batch may open a transaction only after a coordinator said that it belongs to it.
+    pub(crate) fn demands_verification(&self) -> bool {
+        self.demands_verification.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn demand_verification(&self, demanded: bool) {
+        self.demands_verification.store(demanded, Ordering::Relaxed);
     }
 
     /// Asks the background to flush a log that has just left a segment, as Kafka schedules a flush on each roll.

@@ -113,6 +113,9 @@ impl Sequence {
     /// A batch without a sequence: no producer id, or a control batch.
     pub const NONE: Self = Self(-1);
 
+    /// That of a producer's first record.
+    pub const FIRST: Self = Self(0);
+
     /// The sequence `n` records further on, over the wrap from 2^31 - 1 to 0.
     #[must_use]
     pub const fn plus(self, n: i32) -> Self {

@@ -193,9 +193,12 @@ fn same_problems(violation: &Violation, kafkas: &str) -> bool {
 
 fn refusal_code(refusal: Refusal) -> i16 {
     match refusal {
-        Refusal::InvalidProducerEpoch { .. } => 47,
-        Refusal::SequenceOfNewEpoch { .. } | Refusal::OutOfOrderSequence { .. } => 45,
-        Refusal::NotTransactional { .. } => 48,
+        Refusal::InvalidProducerEpoch { .. } | Refusal::MarkerEpoch { .. } => 47,
+        Refusal::SequenceOfNewEpoch { .. }
+        | Refusal::OutOfOrderSequence { .. }
+        | Refusal::SequenceWithoutState { .. }
+        | Refusal::SequenceAboveUnverified { .. } => 45,
+        Refusal::NotTransactional { .. } | Refusal::NotVerified => 48,
         Refusal::CoordinatorFenced { .. } => 52,
     }
 }

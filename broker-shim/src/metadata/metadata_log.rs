@@ -12,6 +12,7 @@ use log_engine::{
     batch::{AppendOrigin, BatchView},
     io::atomic_replace,
     log_dir::{MetaProperties, PARTITION_METADATA_FILE, Shutdown, format_partition_metadata},
+    producer::TransactionContext,
     types::{LeaderEpoch, Offset, TopicId, TopicPartition},
 };
 
@@ -220,6 +221,7 @@ impl RecordLog for MetadataLog {
             leader_epoch: epoch,
             origin: AppendOrigin::RaftLeader,
             durability: Some(Durability::Sync),
+            transaction: TransactionContext::default(),
         };
         let ticket = self.log.append(request).map_err(LogFailure::new)?;
         self.next_offset = next_offset;

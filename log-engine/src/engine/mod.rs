@@ -156,6 +156,13 @@ impl Engine {
         self.directories.iter().for_each(|directory| directory.home.set_producer_expiration_ms(ms));
     }
 
+    /// Whether a batch may open a transaction only if a coordinator has said that it belongs to it
+    /// (`transaction.partition.verification.enable`); not demanded until somebody says so, since an engine has no
+    /// coordinator.
+    pub fn set_transaction_verification(&self, demanded: bool) {
+        self.directories.iter().for_each(|directory| directory.home.demand_verification(demanded));
+    }
+
     /// Begins deleting what the logs' configurations say is too old or too much. Not begun by opening, because until
     /// every log was given its own configuration the defaults would decide.
     pub fn start_retention(&self) {

@@ -16,7 +16,7 @@ use crate::batch::{
 use crate::commit::{CommitError, CommitRequest, CommitTarget, Durability, Ticket};
 use crate::config::LogConfig;
 use crate::error::AppendError;
-use crate::producer::{Admission, AppendedBatch};
+use crate::producer::{Admission, AdmissionRules, AppendedBatch, TransactionContext};
 use crate::segment::Segment;
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
@@ -36,12 +36,26 @@ pub struct AppendRequest {
     pub origin: AppendOrigin,
     /// When the append counts as stored; `None` as the log is configured.
     pub durability: Option<Durability>,
+    /// What is known of the transaction that the records belong to.
+    pub transaction: TransactionContext,
 }
 
 impl AppendRequest {
     /// A client's records, as durable as the log is configured to make them.
     pub fn from_client(records: BytesMut, leader_epoch: LeaderEpoch) -> Self {
-        Self { records, leader_epoch, origin: AppendOrigin::Client, durability: None }
+        let transaction = TransactionContext::default();
+        Self { records, leader_epoch, origin: AppendOrigin::Client, durability: None, transaction }
+    }
+
+    /// A coordinator's records or markers, as durable as the log is configured to make them.
+    pub fn from_coordinator(records: BytesMut, leader_epoch: LeaderEpoch) -> Self {
+        Self { origin: AppendOrigin::Coordinator, ..Self::from_client(records, leader_epoch) }
+    }
+
+    /// The same records, as part of a transaction.
+    #[must_use]
+    pub fn in_transaction(self, transaction: TransactionContext) -> Self {
+        Self { transaction, ..self }
     }
 }
 
@@ -105,6 +119,7 @@ struct Prepared {
     records: BytesMut,
     leader_epoch: LeaderEpoch,
     origin: AppendOrigin,
+    transaction: TransactionContext,
     /// `None` as the log is configured when the append is placed.
     durability: Option<Durability>,
 }
@@ -161,9 +176,14 @@ impl Log {
         mut tail: MutexGuard<'_, Tail>,
         prepared: Prepared,
     ) -> Result<AppendTicket, AppendError> {
+        let rules = AdmissionRules {
+            origin: prepared.origin,
+            transaction: prepared.transaction,
+            demand_verification: self.home.demands_verification(),
+        };
         let durability = tail.durability_of(prepared.durability);
         let Prepared { config, mut valid, mut records, leader_epoch, origin, .. } = prepared;
-        if let Some(answer) = self.admit(&mut tail, &valid, origin)? {
+        if let Some(answer) = self.admit(&mut tail, &valid, &rules)? {
             return Ok(answer);
         }
         let first_offset = first_offset(&tail, &valid, origin)?;
@@ -227,10 +247,10 @@ impl Log {
         &self,
         tail: &mut Tail,
         valid: &ValidBatches,
-        origin: AppendOrigin,
+        rules: &AdmissionRules,
     ) -> Result<Option<AppendTicket>, AppendError> {
         for batch in valid.batches() {
-            match tail.producers.admit(batch, origin) {
+            match tail.producers.admit(batch, *rules) {
                 Admission::Accept => {}
                 Admission::Refuse(refusal) => return Err(refusal.into()),
                 Admission::Duplicate { of, in_flight } => {
@@ -344,14 +364,14 @@ impl Prepared {
         mut valid: ValidBatches,
         now: TimestampMs,
     ) -> Self {
-        let AppendRequest { mut records, leader_epoch, origin, durability } = request;
+        let AppendRequest { mut records, leader_epoch, origin, durability, transaction } = request;
         match valid.take_rewritten() {
             Some(rewritten) => records = BytesMut::from(&rewritten[..]),
             None => records.truncate(valid.valid_bytes()),
         }
         // Here, because a checksum under the tail's lock would hold up others.
         valid.stamp_time(&mut records);
-        Self { config, now, valid, records, leader_epoch, origin, durability }
+        Self { config, now, valid, records, leader_epoch, origin, transaction, durability }
     }
 }
 

@@ -36,10 +36,11 @@ use std::sync::{
 
 use crate::commit::Chain;
 use crate::config::LogConfig;
+use crate::error::AppendError;
 use crate::home::Home;
 use crate::io::atomic_replace;
 use crate::log_dir::{PARTITION_METADATA_FILE, format_partition_metadata};
-use crate::producer::ProducerEntry;
+use crate::producer::{ProducerEntry, Verification, VerificationRequest};
 use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, SegmentInfo};
 use crate::types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
@@ -212,6 +213,21 @@ impl Log {
         let mut tail = self.tail();
         tail.producers.on_high_watermark_updated(self.offsets.high_watermark());
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
+    }
+
+    /// Whether a coordinator must be asked before the producer's next batch opens a transaction here. Ask it, then append
+    /// with the guard.
+    pub fn begin_verification(&self, request: &VerificationRequest) -> Result<Verification, AppendError> {
+        Ok(self.tail().producers.begin_verification(request, self.home.clock.now())?)
+    }
+
+    /// The same for a thread that must not wait for the disk; `None` where somebody else is waiting for it.
+    pub fn try_begin_verification(
+        &self,
+        request: &VerificationRequest,
+    ) -> Result<Option<Verification>, AppendError> {
+        let Some(mut tail) = self.tail_soon() else { return Ok(None) };
+        Ok(Some(tail.producers.begin_verification(request, self.home.clock.now())?))
     }
 
     /// The producers that write to the log.

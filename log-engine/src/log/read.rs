@@ -138,7 +138,7 @@ impl Log {
         let limit = position_of_end(&segment, end, request.mode)?;
         let Some(len) = slice_len(&first, limit, request) else { return Ok(Fetched::empty(offsets)) };
         let aborted = match request.isolation {
-            Isolation::LastStable => self.aborted_in(&segment, &first, len, request, end)?,
+            Isolation::LastStable => self.aborted_in(&segment, &first, len, request, offsets.log_end)?,
             Isolation::LogEnd | Isolation::HighWatermark => Vec::new(),
         };
         let slice = FileSlice::new(segment.file_for(request.mode)?, first.position, len);
@@ -169,18 +169,19 @@ impl Log {
     }
 
     // What a consumer must skip of the slice. Transactions of this segment and of those behind it may have begun in
-    // the slice; the last stable offset noted with each tells when there can be no more.
+    // the slice; the last stable offset noted with each tells when there can be no more. As near as the index tells where
+    // the slice ends, so there may be some that it does not reach: they are those that Kafka names, too.
     fn aborted_in(
         &self,
         segment: &Arc<Segment>,
         first: &BatchAt,
         len: usize,
         request: &ReadRequest,
-        end: Offset,
+        log_end: Offset,
     ) -> Result<Vec<AbortedTransaction>, ReadError> {
         let slice_end = first.position + len as u64;
-        let upper =
-            segment.offset_ceiling(slice_end, request.mode)?.unwrap_or(segment.published().1).min(end);
+        let next_segment = || self.segments().after(segment.base_offset).map(|next| next.base_offset);
+        let upper = segment.offset_ceiling(slice_end, request.mode)?.or_else(next_segment).unwrap_or(log_end);
         let mut aborted = Vec::new();
         let mut current = Some(Arc::clone(segment));
         let mut complete = false;

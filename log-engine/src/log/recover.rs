@@ -327,11 +327,12 @@ impl<'a> Recovery<'a> {
         let log_start = self.seed.log_start.max(set.first().base_offset).min(log_end);
         self.segments = set.iter().cloned().collect();
         self.restore_epochs(log_start, log_end)?;
-        let producers = self.producers_at(log_end)?;
+        let mut producers = self.producers_at(log_end)?;
         let stray_snapshot = self.sweep_snapshots(log_end)?;
         let recovery_point = if self.opening.clean { log_end } else { self.seed.recovery_point.min(log_end) };
         let offsets = SharedOffsets::new(log_start, self.seed.high_watermark, log_end);
         offsets.raise_durable_end(recovery_point);
+        producers.on_high_watermark_updated(offsets.high_watermark());
         offsets.set_first_unstable(producers.first_unstable_offset());
         if self.opening.clean {
             set.active().set_ground_durable();

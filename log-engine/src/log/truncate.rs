@@ -25,12 +25,14 @@ impl Log {
     /// Removes the records from `end` on; answers whether there were any. Nothing is on its way meanwhile.
     pub fn truncate_to(self: &Arc<Self>, end: Offset) -> Result<bool, TruncateError> {
         let exchange = self.compaction.exchange();
+        // A flush under way would note a recovery point, and a producer snapshot, of records that are cut here.
+        let flushed = self.flushed();
         let mut tail = self.open_and_drained()?;
         if end >= tail.next_offset {
             return Ok(false);
         }
         if end < self.segments().first().base_offset {
-            drop((tail, exchange));
+            drop((tail, flushed, exchange));
             return self.truncate_fully_and_start_at(end).map(|()| true);
         }
         // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
@@ -51,7 +53,8 @@ impl Log {
         tail.next_offset = end;
         let jitter = tail.jitter;
         tail.activate(active, jitter)?;
-        tail.producers = self.producers_at(end)?;
+        tail.producers = self.producers_at(end, &mut tail.producers)?;
+        tail.producers.on_high_watermark_updated(self.offsets.high_watermark());
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
         Ok(true)
     }
@@ -59,6 +62,7 @@ impl Log {
     /// Removes everything; the next record will be at `start`.
     pub fn truncate_fully_and_start_at(self: &Arc<Self>, start: Offset) -> Result<(), TruncateError> {
         let _exchange = self.compaction.exchange();
+        let _flushed = self.flushed();
         let mut tail = self.open_and_drained()?;
         self.compaction.cut_to(start);
         self.offsets.truncate(self.offsets.log_start(), None);
@@ -108,7 +112,11 @@ impl Log {
     }
 
     // After a cut: what was built on the records that went is forgotten, the rest is read again.
-    fn producers_at(&self, end: Offset) -> Result<ProducerStates, TruncateError> {
+    fn producers_at(
+        &self,
+        end: Offset,
+        before: &mut ProducerStates,
+    ) -> Result<ProducerStates, TruncateError> {
         let Home { disk, clock, .. } = &*self.home;
         let dir = self.path.get();
         remove_snapshots(disk, &dir, |offset| offset > end)?;
@@ -116,6 +124,7 @@ impl Log {
         let first = self.segments().first().base_offset;
         let mut states =
             load_newest(disk, &dir, first, end, clock.now(), self.home.producer_expiration_ms())?;
+        states.take_verifications_of(before);
         replay(&mut states, &segments, end)?;
         Ok(states)
     }

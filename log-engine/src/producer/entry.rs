@@ -80,6 +80,12 @@ impl ProducerEntry {
         self.last_batch().map_or(Sequence::NONE, |batch| batch.last_sequence)
     }
 
+    /// Whether a transaction of this epoch is open. Kafka's `hasOngoingTransaction`.
+    #[must_use]
+    pub fn has_ongoing_txn(&self, epoch: ProducerEpoch) -> bool {
+        self.current_txn_first_offset.is_some() && self.producer_epoch == epoch
+    }
+
     /// Whether nothing was heard of the producer for `expiration_ms`. A transaction keeps it.
     #[must_use]
     pub fn is_expired(&self, now: TimestampMs, expiration_ms: i64) -> bool {

@@ -12,15 +12,17 @@ mod admit;
 mod entry;
 pub mod snapshot;
 mod txn;
+mod verify;
 
 use std::collections::HashMap;
 
-pub use admit::{Admission, Refusal};
+pub use admit::{Admission, AdmissionRules, Refusal, TransactionContext};
 pub use entry::{AppendedBatch, ProducerEntry};
 pub use snapshot::SnapshotError;
 pub use txn::CompletedTxn;
+pub use verify::{TransactionProtocol, Verification, VerificationGuard, VerificationRequest};
 
-use crate::batch::{AppendOrigin, BatchSummary};
+use crate::batch::BatchSummary;
 use crate::types::{Offset, ProducerId, TimestampMs};
 
 /// The producers of one partition.
@@ -29,6 +31,7 @@ pub struct ProducerStates {
     published: HashMap<ProducerId, ProducerEntry>,
     tentative: HashMap<ProducerId, Tentative>,
     transactions: txn::Transactions,
+    verifications: verify::Verifications,
     end_offset: Offset,
 }
 
@@ -79,13 +82,42 @@ impl ProducerStates {
 
     /// Whether the batch may follow those that are published and reserved. Its offsets do not matter yet.
     #[must_use]
-    pub fn admit(&self, batch: &BatchSummary, origin: AppendOrigin) -> Admission {
+    pub fn admit(&self, batch: &BatchSummary, rules: impl Into<AdmissionRules>) -> Admission {
         if !has_producer(batch) {
             return Admission::Accept;
         }
-        let published = self.published.get(&batch.producer_id);
-        let newest = self.tentative.get(&batch.producer_id).map(|t| &t.entry).or(published);
-        admit::admit(newest, published, batch, origin)
+        let id = batch.producer_id;
+        let known = admit::Known {
+            newest: self.newest(id),
+            published: self.published.get(&id),
+            unverified: self.verifications.get(id),
+        };
+        admit::admit(&known, batch, &rules.into())
+    }
+
+    /// Whether the coordinator must be asked before a batch may open a transaction here; refuses at once what it would
+    /// be useless to ask about.
+    pub fn begin_verification(
+        &mut self,
+        request: &VerificationRequest,
+        now: TimestampMs,
+    ) -> Result<Verification, Refusal> {
+        let newest = self.newest(request.producer_id);
+        if let Some(newest) = newest
+            && request.producer_epoch < newest.producer_epoch
+        {
+            let (epoch, current) = (request.producer_epoch, newest.producer_epoch);
+            return Err(Refusal::InvalidProducerEpoch { epoch, current });
+        }
+        if newest.is_some_and(|newest| newest.has_ongoing_txn(request.producer_epoch)) {
+            return Ok(Verification::Ongoing);
+        }
+        Ok(Verification::Needed(self.verifications.begin(request, now)))
+    }
+
+    // Reserved batches included.
+    fn newest(&self, id: ProducerId) -> Option<&ProducerEntry> {
+        self.tentative.get(&id).map(|tentative| &tentative.entry).or_else(|| self.published.get(&id))
     }
 
     /// Takes an admitted batch, with its offsets, into the tentative layer.
@@ -93,6 +125,7 @@ impl ProducerStates {
         if !has_producer(batch) {
             return;
         }
+        self.verifications.end(batch);
         let published = self.published.get(&batch.producer_id);
         let tentative = self.tentative.entry(batch.producer_id).or_insert_with(|| Tentative {
             entry: published.cloned().unwrap_or_else(|| ProducerEntry::new(batch.producer_id)),
@@ -111,12 +144,17 @@ impl ProducerStates {
                 self.tentative.remove(&batch.producer_id);
             }
         }
-        self.replay(batch)
+        self.fold(batch)
     }
 
     /// Makes a batch of the log part of the state, without asking whether it should be there: for the log read
     /// again, and for what another replica has accepted.
     pub fn replay(&mut self, batch: &BatchSummary) -> Option<CompletedTxn> {
+        self.verifications.end(batch);
+        self.fold(batch)
+    }
+
+    fn fold(&mut self, batch: &BatchSummary) -> Option<CompletedTxn> {
         self.end_offset = self.end_offset.max(batch.last_offset().next());
         if !has_producer(batch) {
             return None;
@@ -138,6 +176,12 @@ impl ProducerStates {
     /// Forgets every reserved batch: a write failed, and all that was built on it fails with it.
     pub fn drop_tentative(&mut self) {
         self.tentative.clear();
+    }
+
+    /// Goes on with the verifications that are under way; of those the log knows nothing. As in Kafka, a cut ends none,
+    /// but what is then read again does.
+    pub fn take_verifications_of(&mut self, before: &mut Self) {
+        self.verifications = std::mem::take(&mut before.verifications);
     }
 
     /// Forgets all producers; the log is empty and its next offset is `offset`.
@@ -179,6 +223,7 @@ impl ProducerStates {
         let tentative = &self.tentative;
         self.published
             .retain(|id, entry| !entry.is_expired(now, expiration_ms) || tentative.contains_key(id));
+        self.verifications.expire(now, expiration_ms);
     }
 
     /// The published producers, in no order.

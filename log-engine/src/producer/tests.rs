@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
-use crate::batch::CompressionType;
 use crate::batch::control::{EndTxnMarker, TxnOutcome};
+use crate::batch::{AppendOrigin, CompressionType};
 use crate::types::{LeaderEpoch, ProducerEpoch, Sequence};
 
 const ID: i64 = 1000;
@@ -293,4 +293,22 @@ fn a_mutilated_snapshot_is_refused() {
             assert!(snapshot::decode(&mutilated).is_err(), "{at} {bit}");
         }
     }
+}
+
+#[test]
+fn a_verification_that_nobody_comes_back_for_is_forgotten_as_silent_producers_are() {
+    let mut states = ProducerStates::new(Offset::ZERO);
+    let request = VerificationRequest {
+        producer_id: ProducerId::new(ID),
+        producer_epoch: ProducerEpoch::new(0),
+        base_sequence: Sequence::FIRST,
+        protocol: TransactionProtocol::EpochBump,
+    };
+    let begin =
+        |states: &mut ProducerStates| states.begin_verification(&request, TimestampMs::new(10)).unwrap();
+    let first = begin(&mut states);
+    states.expire(TimestampMs::new(109), 100);
+    assert_eq!(begin(&mut states), first);
+    states.expire(TimestampMs::new(110), 100);
+    assert_ne!(begin(&mut states), first);
 }

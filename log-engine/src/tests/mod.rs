@@ -5,6 +5,7 @@
 mod compact;
 mod corpus;
 mod crash;
+mod cuts;
 mod damage;
 mod ends;
 mod hints;

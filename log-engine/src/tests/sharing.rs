@@ -35,7 +35,7 @@ fn counts_of_64_producers(len: usize, partitions: i32) -> CommitCounts {
     counts
 }
 
-fn engine_on(disk: &SimDisk) -> Engine {
+pub(super) fn engine_on(disk: &SimDisk) -> Engine {
     let mut config = EngineConfig::new([PathBuf::from("/data")], 1);
     config.disk = DiskChoice::Given(Arc::new(disk.clone()));
     config.clock = Arc::new(ManualClock::starting_at(TimestampMs::new(NOW)));
