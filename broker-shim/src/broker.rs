@@ -9,13 +9,14 @@ use crate::{
     api::fetch::FetchSessions,
     authorizer::{AllowAll, Authorizer},
     config::{Config, Endpoint},
+    group::{Groups, OFFSETS_TOPIC},
     metadata::{ChangeError, Image, MetadataHandle, TopicImage, ops::ProducerIdBlock},
     partition::Partition,
     replicas::Replicas,
 };
 
 /// Topics that brokers keep for themselves: clients read them, but do not produce to them.
-const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
 
 /// Whether a topic is one of the broker's own.
 pub(crate) fn is_internal(topic: &str) -> bool {
@@ -33,6 +34,7 @@ pub(crate) struct Broker {
     pub(crate) replicas: Arc<Replicas>,
     producer_ids: tokio::sync::Mutex<ProducerIdBlock>,
     pub(crate) authorizer: Box<dyn Authorizer>,
+    pub(crate) groups: Groups,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_max_bytes: usize,
 }
@@ -45,11 +47,12 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) metadata: MetadataHandle,
     pub(crate) replicas: Arc<Replicas>,
+    pub(crate) groups: Groups,
 }
 
 impl Broker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, cluster_id, advertised, engine, metadata, replicas } = parts;
+        let Parts { config, cluster_id, advertised, engine, metadata, replicas, groups } = parts;
         let size = |key| usize::try_from(config.number(key)).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(size("max.incremental.fetch.session.cache.slots"));
         let fetch_max_bytes = size("fetch.max.bytes");
@@ -62,6 +65,7 @@ impl Broker {
             replicas,
             producer_ids: tokio::sync::Mutex::new(ProducerIdBlock { first: 0, len: 0 }),
             authorizer: Box::new(AllowAll),
+            groups,
             fetch_sessions,
             fetch_max_bytes,
         }

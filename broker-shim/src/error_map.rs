@@ -59,6 +59,21 @@ fn violation_code(violation: &Violation) -> ErrorCode {
     }
 }
 
+/// What a client of a coordinator is told where the coordinator's own records were not written (Kafka's
+/// `CoordinatorOperationExceptionHelper`).
+pub(crate) fn coordinator(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::UnknownTopicOrPartition | ErrorCode::NotEnoughReplicas | ErrorCode::RequestTimedOut => {
+            ErrorCode::CoordinatorNotAvailable
+        }
+        ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError | ErrorCode::NotController => {
+            ErrorCode::NotCoordinator
+        }
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => ErrorCode::UnknownServerError,
+        other => other,
+    }
+}
+
 /// What the client is told beside the code. Kafka says something only where single records were refused, and of a magic
 /// that no Kafka ever wrote.
 pub(crate) fn violation_text(violation: &Violation) -> Option<String> {

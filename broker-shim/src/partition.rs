@@ -16,6 +16,7 @@ use bytes::BytesMut;
 use log_engine::{
     AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
     PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
+    batch::AppendOrigin,
     types::{LeaderEpoch, Offset, TimestampMs},
 };
 use wire::ErrorCode;
@@ -156,6 +157,14 @@ impl Partition {
         self.log.try_append(AppendRequest::from_client(records, self.leader_epoch()))
     }
 
+    /// Starts to append records of this broker's own, unless that would make this thread wait.
+    pub(crate) fn try_append_own(&self, records: BytesMut) -> Result<Attempt, AppendError> {
+        self.log.try_append(AppendRequest {
+            origin: AppendOrigin::Coordinator,
+            ..AppendRequest::from_client(records, self.leader_epoch())
+        })
+    }
+
     /// An append for another thread.
     pub(crate) fn postpone(&self, records: BytesMut) -> PostponedAppend {
         self.log.postpone(AppendRequest::from_client(records, self.leader_epoch()))
@@ -257,7 +266,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use log_engine::{
         Durability, Engine, EngineConfig,
-        batch::{AppendOrigin, BatchBuilder, Compression, NewRecord},
+        batch::{BatchBuilder, Compression, NewRecord},
         log_dir::{self, MetaProperties},
         types::{TopicId, TopicPartition},
     };

@@ -7,12 +7,14 @@ use log_engine::{
     commit::CommitLimits,
     io::{BackendChoice, Disk, NativeDisk},
 };
+use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
     broker::{Broker, Parts},
     config::{Config, Endpoint, keys},
     effective::Layers,
+    group::Groups,
     metadata::{
         self, Image, MetadataHandle, MetadataListener, MetadataOptions, SegmentPolicy, SnapshotPolicy,
         format::{Format, FormatError, Formatted, format},
@@ -121,6 +123,7 @@ impl Running {
     pub async fn shutdown(self) -> io::Result<()> {
         let Self { server, broker, retry, .. } = self;
         retry.abort();
+        broker.groups.stop();
         server.stop().await;
         let stopped = broker.metadata.shutdown().await;
         match &stopped {
@@ -165,9 +168,12 @@ fn open(
     engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
     engine.start_retention();
     engine.start_compaction().map_err(StartError::Thread)?;
+    let clock = Arc::clone(&engine.config().clock);
+    let groups = Groups::new(&config, metadata.clone(), Arc::clone(&replicas), clock, Handle::current());
+    groups.load();
     let fresh = formatted.fresh;
     let cluster_id = formatted.cluster_id;
-    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas });
+    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas, groups });
     Ok((broker, fresh))
 }
 

@@ -221,9 +221,10 @@ fn producer_ids_are_never_given_twice() {
 }
 
 #[test]
-fn there_is_no_coordinator_yet() {
+fn the_coordinator_of_a_group_is_this_broker_and_its_topic_is_made_as_kafka_makes_it() {
     let klamm = Klamm::start(&[]);
     let mut client = klamm.client();
+    let port = i32::from(klamm.address().port());
     for version in 0..=6 {
         let request = match version {
             0..=3 => FindCoordinatorRequest { key: "g".into(), ..Default::default() },
@@ -231,12 +232,17 @@ fn there_is_no_coordinator_yet() {
         };
         let answered = client
             .call(&request, version, |response| match response.coordinators.first() {
-                Some(coordinator) => (coordinator.error_code, coordinator.node_id),
-                None => (response.error_code, response.node_id),
+                Some(coordinator) => (coordinator.error_code, coordinator.node_id, coordinator.port),
+                None => (response.error_code, response.node_id, response.port),
             })
             .expect("an answer");
-        assert_eq!(answered, (ErrorCode::CoordinatorNotAvailable.code(), -1), "version {version}");
+        assert_eq!(answered, (0, 1, port), "version {version}");
     }
+    let configs = describe(&mut client, TOPIC, "__consumer_offsets").expect("it is there");
+    let own = |key: &str| configs[key].clone();
+    assert_eq!(own("cleanup.policy"), ("compact".to_owned(), 1));
+    assert_eq!(own("compression.type"), ("producer".to_owned(), 1));
+    assert_eq!(own("segment.bytes"), ("104857600".to_owned(), 1));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fetch;
 mod full_disk;
 mod in_process;
 mod list_offsets;
+mod offsets;
 mod produce;
 mod refusals;
 mod sendfile;

@@ -17,6 +17,8 @@ mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 
@@ -62,6 +64,8 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::Fetch, asks: &[(Read, Topic)] },
     Served { key: ApiKey::ListOffsets, asks: &[(Describe, Topic)] },
     Served { key: ApiKey::Metadata, asks: &[(Describe, Topic), (Create, Topic)] },
+    Served { key: ApiKey::OffsetCommit, asks: &[(Read, Group), (Read, Topic)] },
+    Served { key: ApiKey::OffsetFetch, asks: &[(Describe, Group), (Describe, Topic)] },
     Served { key: ApiKey::FindCoordinator, asks: &[(Describe, Group), (Describe, TransactionalId)] },
     Served { key: ApiKey::ApiVersions, asks: &[] },
     Served { key: ApiKey::CreateTopics, asks: &[(Create, Topic)] },
@@ -180,8 +184,14 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
             later!(list_offsets::handle, m::ListOffsetsRequest<'_>, broker, context, frame)
         }
         ApiKey::Metadata => later!(metadata::handle, m::MetadataRequest<'_>, broker, context, frame),
+        ApiKey::OffsetCommit => {
+            later!(offset_commit::handle, m::OffsetCommitRequest<'_>, broker, context, frame)
+        }
+        ApiKey::OffsetFetch => {
+            now!(offset_fetch::handle, m::OffsetFetchRequest<'_>, broker, context, frame)
+        }
         ApiKey::FindCoordinator => {
-            now!(find_coordinator::handle, m::FindCoordinatorRequest<'_>, broker, context, frame)
+            later!(find_coordinator::handle, m::FindCoordinatorRequest<'_>, broker, context, frame)
         }
         ApiKey::ApiVersions => now!(api_versions::handle, m::ApiVersionsRequest<'_>, broker, context, frame),
         ApiKey::CreateTopics => {

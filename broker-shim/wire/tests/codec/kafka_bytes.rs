@@ -27,14 +27,20 @@ macro_rules! with_api_message {
         with_message!($name, $M => $body,
             AlterConfigsRequest AlterConfigsResponse ApiVersionsRequest ApiVersionsResponse
             CreatePartitionsRequest CreatePartitionsResponse CreateTopicsRequest
-            CreateTopicsResponse DeleteRecordsRequest DeleteRecordsResponse DeleteTopicsRequest
-            DeleteTopicsResponse DescribeClusterRequest DescribeClusterResponse
-            DescribeConfigsRequest DescribeConfigsResponse DescribeTopicPartitionsRequest
+            CreateTopicsResponse DeleteGroupsRequest DeleteGroupsResponse DeleteRecordsRequest
+            DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest
+            DescribeClusterResponse DescribeConfigsRequest DescribeConfigsResponse
+            DescribeGroupsRequest DescribeGroupsResponse DescribeTopicPartitionsRequest
             DescribeTopicPartitionsResponse FetchRequest FetchResponse FindCoordinatorRequest
-            FindCoordinatorResponse IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
-            InitProducerIdRequest InitProducerIdResponse ListOffsetsRequest ListOffsetsResponse
-            MetadataRequest MetadataResponse OffsetForLeaderEpochRequest
-            OffsetForLeaderEpochResponse ProduceRequest ProduceResponse
+            FindCoordinatorResponse HeartbeatRequest HeartbeatResponse
+            IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse InitProducerIdRequest
+            InitProducerIdResponse JoinGroupRequest JoinGroupResponse LeaveGroupRequest
+            LeaveGroupResponse ListGroupsRequest ListGroupsResponse ListOffsetsRequest
+            ListOffsetsResponse MetadataRequest MetadataResponse OffsetCommitRequest
+            OffsetCommitResponse OffsetDeleteRequest OffsetDeleteResponse OffsetFetchRequest
+            OffsetFetchResponse OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse
+            ProduceRequest ProduceResponse SyncGroupRequest SyncGroupResponse TxnOffsetCommitRequest
+            TxnOffsetCommitResponse
         )
     };
 }

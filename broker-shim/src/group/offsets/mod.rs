@@ -1,0 +1,163 @@
+//! Committed offsets of the groups of a shard, and those that wait for their transactions.
+
+pub(super) mod commit;
+pub(super) mod expire;
+pub(super) mod fetch;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use log_engine::{
+    batch::control::TxnOutcome,
+    types::{Offset, ProducerId},
+};
+use wire::records::OffsetCommitValue;
+
+/// A committed offset (Kafka's `OffsetAndMetadata`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) offset: i64,
+    /// Below zero where the client did not say.
+    pub(crate) leader_epoch: i32,
+    pub(crate) metadata: Box<str>,
+    pub(crate) commit_timestamp: i64,
+    /// When it expires, where the client said (up to version 4 of OffsetCommit).
+    pub(crate) expire_timestamp: Option<i64>,
+    /// Of its record: of two, the later one counts.
+    record_offset: Offset,
+}
+
+impl Committed {
+    fn of_record(record_offset: Offset, value: &OffsetCommitValue<'_>) -> Self {
+        Self {
+            offset: value.offset,
+            leader_epoch: value.leader_epoch,
+            metadata: value.metadata.as_ref().into(),
+            commit_timestamp: value.commit_timestamp,
+            expire_timestamp: (value.expire_timestamp >= 0).then_some(value.expire_timestamp),
+            record_offset,
+        }
+    }
+}
+
+/// Offsets of one group.
+type ByTopic = HashMap<Arc<str>, BTreeMap<i32, Committed>>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Offsets {
+    committed: HashMap<Arc<str>, ByTopic>,
+    /// By the producer whose transaction is open.
+    pending: HashMap<ProducerId, HashMap<Arc<str>, ByTopic>>,
+    /// Names of topics, each held once.
+    topics: HashMap<Arc<str>, ()>,
+}
+
+impl Offsets {
+    /// The groups that have committed offsets.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.committed.keys()
+    }
+
+    /// The committed offsets of a group.
+    pub(super) fn of_group(
+        &self,
+        group: &str,
+    ) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Committed>)> {
+        self.committed.get(group).into_iter().flatten()
+    }
+
+    pub(super) fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
+        self.committed.get(group)?.get(topic)?.get(&partition)
+    }
+
+    /// Whether a transaction is open that commits an offset of this partition.
+    pub(super) fn is_pending(&self, group: &str, topic: &str, partition: i32) -> bool {
+        let holds = |groups: &HashMap<Arc<str>, ByTopic>| {
+            groups.get(group).and_then(|topics| topics.get(topic)?.get(&partition)).is_some()
+        };
+        self.pending.values().any(holds)
+    }
+
+    /// A record of an offset was written; with `producer`, in an open transaction.
+    pub(super) fn replay(
+        &mut self,
+        record_offset: Offset,
+        producer: Option<ProducerId>,
+        (group, topic, partition): (&Arc<str>, &str, i32),
+        value: &OffsetCommitValue<'_>,
+    ) {
+        let topic = self.name_of(topic);
+        let committed = Committed::of_record(record_offset, value);
+        let groups = match producer {
+            None => &mut self.committed,
+            Some(producer) => self.pending.entry(producer).or_default(),
+        };
+        put(groups, group, topic, partition, committed);
+    }
+
+    /// A tombstone was written: nothing is left of the offset, and none that is pending will come.
+    pub(super) fn remove(&mut self, group: &str, topic: &str, partition: i32) {
+        remove(&mut self.committed, group, topic, partition);
+        for groups in self.pending.values_mut() {
+            remove(groups, group, topic, partition);
+        }
+    }
+
+    /// The transaction of a producer has ended. Of two offsets of a partition the one whose record is the later stays: where
+    /// compaction has removed the older, loading must come to the same.
+    pub(super) fn end_transaction(&mut self, producer: ProducerId, outcome: TxnOutcome) {
+        let Some(groups) = self.pending.remove(&producer) else { return };
+        if outcome == TxnOutcome::Abort {
+            return;
+        }
+        for (group, topics) in groups {
+            for (topic, partitions) in topics {
+                for (partition, committed) in partitions {
+                    let newer = |there: &Committed| there.record_offset > committed.record_offset;
+                    if !self.get(&group, &topic, partition).is_some_and(newer) {
+                        put(&mut self.committed, &group, Arc::clone(&topic), partition, committed);
+                    }
+                }
+            }
+        }
+    }
+
+    fn name_of(&mut self, topic: &str) -> Arc<str> {
+        if let Some((name, ())) = self.topics.get_key_value(topic) {
+            return Arc::clone(name);
+        }
+        let name: Arc<str> = topic.into();
+        self.topics.insert(Arc::clone(&name), ());
+        name
+    }
+}
+
+fn put(
+    groups: &mut HashMap<Arc<str>, ByTopic>,
+    group: &Arc<str>,
+    topic: Arc<str>,
+    partition: i32,
+    committed: Committed,
+) {
+    if !groups.contains_key(group) {
+        groups.insert(Arc::clone(group), ByTopic::new());
+    }
+    if let Some(topics) = groups.get_mut(group) {
+        topics.entry(topic).or_default().insert(partition, committed);
+    }
+}
+
+fn remove(groups: &mut HashMap<Arc<str>, ByTopic>, group: &str, topic: &str, partition: i32) {
+    let Some(topics) = groups.get_mut(group) else { return };
+    let Some(partitions) = topics.get_mut(topic) else { return };
+    partitions.remove(&partition);
+    if partitions.is_empty() {
+        topics.remove(topic);
+    }
+    if topics.is_empty() {
+        groups.remove(group);
+    }
+}
