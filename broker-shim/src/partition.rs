@@ -17,6 +17,7 @@ use log_engine::{
     AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
     PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
     batch::AppendOrigin,
+    commit::CommitError,
     types::{LeaderEpoch, Offset, TimestampMs},
 };
 use wire::ErrorCode;
@@ -31,6 +32,8 @@ use crate::{
 pub(crate) struct Partition {
     log: Arc<Log>,
     leader_epoch: AtomicI32,
+    /// Whether its epoch is known to the metadata and to the log, so that records may be added under it.
+    takes_records: AtomicBool,
     deleted: AtomicBool,
     end: Arc<End>,
 }
@@ -104,15 +107,30 @@ impl Partition {
         if log.latest_epoch().is_none_or(|latest| latest < epoch) {
             log.begin_epoch(epoch)?;
         }
+        Self::over(log, epoch, true)
+    }
+
+    /// Shows what the log holds, and takes nothing until [`Partition::lead_on`].
+    pub(crate) fn show(log: Arc<Log>, epoch: LeaderEpoch) -> io::Result<Self> {
+        Self::over(log, epoch, false)
+    }
+
+    fn over(log: Arc<Log>, epoch: LeaderEpoch, takes_records: bool) -> io::Result<Self> {
         // What a crash left may be in the page cache only. Under `sync` and `group` nobody is shown it before it is on the
         // disk.
         if log.config().flush_policy().durability().is_durable() {
-            log.flush()?;
+            log.flush_records()?;
         }
         let end = Arc::new(End::default());
         log.set_end_listener(Arc::clone(&end) as Arc<dyn EndListener>);
         log.set_high_watermark(log.offsets().log_end);
-        Ok(Self { log, leader_epoch: AtomicI32::new(epoch.get()), deleted: AtomicBool::new(false), end })
+        Ok(Self {
+            log,
+            leader_epoch: AtomicI32::new(epoch.get()),
+            takes_records: AtomicBool::new(takes_records),
+            deleted: AtomicBool::new(false),
+            end,
+        })
     }
 
     /// The data directory that the log lies in.
@@ -138,7 +156,16 @@ impl Partition {
             self.log.begin_epoch(epoch)?;
             self.leader_epoch.store(epoch.get(), Ordering::Release);
         }
+        self.takes_records.store(true, Ordering::Release);
         Ok(())
+    }
+
+    fn check_takes_records(&self) -> Result<(), AppendError> {
+        if self.takes_records.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let error = Arc::new(io::ErrorKind::StorageFull.into());
+        Err(CommitError::NoSpace { path: self.log.directory(), error }.into())
     }
 
     /// Whether a client's idea of the leader epoch is ours; -1 is no idea.
@@ -154,18 +181,20 @@ impl Partition {
 
     /// Starts to append, unless that would make this thread wait.
     pub(crate) fn try_append(&self, records: BytesMut) -> Result<Attempt, AppendError> {
+        self.check_takes_records()?;
         self.log.try_append(AppendRequest::from_client(records, self.leader_epoch()))
     }
 
     /// Starts to append records of this broker's own, unless that would make this thread wait.
     pub(crate) fn try_append_own(&self, records: BytesMut) -> Result<Attempt, AppendError> {
+        self.check_takes_records()?;
         self.log.try_append(AppendRequest {
             origin: AppendOrigin::Coordinator,
             ..AppendRequest::from_client(records, self.leader_epoch())
         })
     }
 
-    /// An append for another thread.
+    /// An append for another thread, behind one that was tried before.
     pub(crate) fn postpone(&self, records: BytesMut) -> PostponedAppend {
         self.log.postpone(AppendRequest::from_client(records, self.leader_epoch()))
     }

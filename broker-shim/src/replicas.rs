@@ -53,7 +53,8 @@ impl LeadError {
 }
 
 /// First and longest pause before a partition that could not be served is tried again.
-const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// So short that a disk is in use within a second of having room.
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// See the module.
 pub(crate) struct Replicas {
@@ -278,7 +279,32 @@ impl Replicas {
     }
 }
 
+impl Replicas {
+    /// What is here is shown, as far as it is this topic's; nothing is created or written.
+    fn show(&self, image: &Image, topic: &TopicImage, partition: &PartitionImage) -> io::Result<()> {
+        let id = TopicPartition { topic: Arc::clone(&topic.name), partition: partition.partition };
+        let Some(log) = self.engine.log(&id).filter(|log| log.topic_id() == Some(topic.topic_id)) else {
+            return Ok(());
+        };
+        let own = image.topic_config(&topic.name).map(|values| &**values);
+        log.update_config(Layers::of(&self.config, image).log_config(own));
+        let shown = Partition::show(log, LeaderEpoch::new(partition.leader_epoch))?;
+        self.led.pin().insert((topic.topic_id, partition.partition), Arc::new(shown));
+        Ok(())
+    }
+}
+
 impl MetadataListener for Replicas {
+    fn readable(&self, image: &Arc<Image>) {
+        for topic in image.topics() {
+            for partition in topic.partitions.iter().filter(|found| found.leader == self.config.node_id) {
+                if let Err(error) = self.show(image, topic, partition) {
+                    tracing::error!(topic = %topic.name, partition = partition.partition, %error, "cannot show the partition");
+                }
+            }
+        }
+    }
+
     fn published(&self, image: &Arc<Image>, delta: &Delta) -> Vec<DirectoryAssignment> {
         let mut placed = Vec::new();
         for (id, name) in &delta.deleted_topics {

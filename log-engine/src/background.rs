@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::config::EngineConfig;
 use crate::engine::{Logs, write_checkpoints};
 use crate::home::{Doomed, Errands, Home};
-use crate::io::remove_dir_all;
+use crate::io::{is_full, remove_dir_all};
 use crate::log::Log;
-use crate::retain;
+use crate::retain::{self, LogStart};
 use crate::segment::ignore_missing;
 use crate::types::{TimestampMs, TopicPartition};
 
@@ -150,7 +150,8 @@ pub(crate) fn retain(home: &Home, logs: &[Arc<Log>], now: i64) {
     }
     // Where the new starts cannot be noted, what lies before them stays.
     match write_checkpoints(home, logs) {
-        Ok(()) => due.iter().for_each(|log| retain::set_aside(log)),
+        Ok(()) => due.iter().for_each(|log| retain::set_aside(log, LogStart::Noted)),
+        Err(error) if is_full(&error) => due.iter().for_each(|log| retain::set_aside(log, LogStart::Unnoted)),
         Err(error) => {
             tracing::warn!("checkpoints in {} were not written: {error}", home.path.display());
         }

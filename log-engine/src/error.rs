@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::batch::Violation;
 use crate::commit::{Abandoned, CommitError, Offline};
+use crate::io::is_full;
 use crate::producer::Refusal;
 use crate::types::{LeaderEpoch, Offset, TopicId, TopicPartition};
 
@@ -290,6 +291,17 @@ pub enum AppendError {
     /// The log is closed or deleted.
     #[error("the log is closed")]
     Closed,
+}
+
+impl AppendError {
+    /// Whether there was no room, and nothing else is wrong: the same may go well later.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Commit(error) => error.is_full(),
+            Self::Io { error, .. } => is_full(error),
+            _ => false,
+        }
+    }
 }
 
 impl From<Abandoned> for AppendError {

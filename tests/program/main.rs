@@ -3,6 +3,7 @@
 //! Needs nothing but the build: what only Kafka or a real client can judge is in `tests/interop`.
 
 mod frames;
+mod full_disk;
 mod limits;
 mod restart;
 mod start;

@@ -17,3 +17,4 @@ pub mod planted;
 pub mod process;
 pub mod properties;
 pub mod questions;
+pub mod small_disk;

@@ -5,28 +5,37 @@
 //! is the image published and are the callers told. If a batch fails, it and everything decided after it fails, and the
 //! published image is the one before.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, thread};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 
 use arc_swap::ArcSwap;
 use log_engine::{
     clock::Clock,
-    io::Disk,
+    io::{Disk, is_full},
     types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition},
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     batches,
+    bring_up::{self, BringUp},
     fold::{Delta, FoldError},
     format::FormatError,
-    ids::{DirectoryId, IncarnationId},
+    ids::DirectoryId,
     image::Image,
-    leadership::{self, Identity},
+    leadership::Identity,
     load::{self, LoadError},
     ops::{self, ConfigRules, DirectoryAssignment, TopicDefaults},
     quorum_state::{QuorumState, QuorumStateError},
-    raft::{self, ControlRecord, EncodeBatchError, Quorum},
-    record::{Endpoint, MetadataRecord},
+    raft::{EncodeBatchError, Quorum},
+    record::MetadataRecord,
     record_log::{LogFailure, PendingAppend, RecordLog},
     snapshot::SnapshotId,
     snapshot_writer::{SnapshotPolicy, SnapshotWriter},
@@ -109,6 +118,17 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
+impl StartError {
+    /// Whether there was no room, and nothing else is wrong.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::QuorumState(QuorumStateError::Io { error, .. }) => is_full(error),
+            Self::Log(failure) | Self::Change(ChangeError::Log(failure)) => failure.is_full(),
+            _ => false,
+        }
+    }
+}
+
 /// What a controller is started with.
 pub struct ControllerConfig {
     /// Who this node is.
@@ -155,6 +175,10 @@ pub trait MetadataListener: Send + Sync {
     /// Called on the controller's thread after `image` was published and before those who asked for the change are told.
     /// Answers which replicas lie elsewhere than the image says; that is recorded, too, before anyone is told.
     fn published(&self, image: &Arc<Image>, delta: &Delta) -> Vec<DirectoryAssignment>;
+
+    /// The disk has no room for what the start has to write: what is stored may be read as `image` says, and nothing may
+    /// be added before the next call of [`MetadataListener::published`].
+    fn readable(&self, image: &Arc<Image>);
 }
 
 /// What is decided on an image.
@@ -176,9 +200,10 @@ pub(super) struct Requests {
 }
 
 /// What the controller's thread is told.
-enum Event {
+pub(super) enum Event {
     Decide(Decide),
     LookAgain(BTreeSet<(TopicId, i32)>),
+    TakeTheLead,
     Stop,
 }
 
@@ -218,10 +243,8 @@ pub(super) struct Started {
     pub(super) thread: thread::JoinHandle<()>,
 }
 
-/// Loads, takes the leadership, registers the broker and unfences it.
-///
-/// A crash at any moment leaves a log that the next start, or Kafka, goes on from: the new epoch is durable in
-/// `quorum-state` before anything is appended under it.
+/// Loads, takes the leadership, registers the broker and unfences it; where the disk has no room for that, begins with
+/// what can be read, and does it as soon as there is.
 pub(super) fn start(
     disk: Arc<dyn Disk>,
     log: Box<dyn RecordLog>,
@@ -234,29 +257,33 @@ pub(super) fn start(
     }
     check_voters(&loaded.quorum, &config)?;
     let known = QuorumState::read(&disk, &config.dir)?;
-    let first = log.end_offset() == Offset::ZERO;
     let epoch = next_epoch(known, &loaded.image, &*log);
     let node_id = config.identity.node_id;
-    QuorumState::led_by(node_id, epoch).write(&disk, &config.dir, loaded.quorum.kraft_version, &[node_id])?;
-
     let snapshots = SnapshotWriter::new(Arc::clone(&disk), config.dir.clone(), config.snapshots, &loaded);
+    let is_first = log.end_offset() == Offset::ZERO;
+    let image = Arc::new(loaded.image);
     let mut leader = Leader {
         log,
         epoch,
         quorum: loaded.quorum,
-        published: Arc::new(ArcSwap::from_pointee(loaded.image)),
+        published: Arc::new(ArcSwap::new(Arc::clone(&image))),
+        image,
+        bring_up: None,
+        is_up: Arc::default(),
         unknown: loaded.unknown,
         snapshots,
         rules: Rules { node_id, defaults: config.defaults, config: Arc::clone(&config.rules) },
         clock: Arc::clone(&config.clock),
         listener: config.listener.clone(),
     };
-    leader.begin(first, &config.identity.controller_endpoints)?;
-    leader.activate(&config, loaded.open_transaction)?;
-    leader.bring_up_broker(&config)?;
-
-    let image = Arc::clone(&leader.published);
+    let told_elsewhere = leader.quorum.listen_at(&config.identity.controller_endpoints);
+    leader.bring_up = Some(BringUp::new(disk, config, told_elsewhere || is_first, loaded.open_transaction));
     let (queue, waiting) = mpsc::channel(QUEUE_LEN);
+    leader.take_the_lead()?;
+    if leader.bring_up.is_some() {
+        bring_up::remind(&queue, &leader.is_up)?;
+    }
+    let image = Arc::clone(&leader.published);
     let thread = thread::Builder::new().name("controller".to_owned()).spawn(move || leader.run(waiting))?;
     Ok(Started { requests: Requests { queue }, image, thread })
 }
@@ -284,16 +311,23 @@ fn next_epoch(known: Option<QuorumState>, image: &Image, log: &dyn RecordLog) ->
 }
 
 /// The leader's thread and its state.
-struct Leader {
-    log: Box<dyn RecordLog>,
-    epoch: LeaderEpoch,
-    quorum: Quorum,
-    published: Arc<ArcSwap<Image>>,
+pub(super) struct Leader {
+    pub(super) log: Box<dyn RecordLog>,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) quorum: Quorum,
+    /// What requests see: what the log says, once the lead is taken.
+    pub(super) published: Arc<ArcSwap<Image>>,
+    /// What the log says.
+    image: Arc<Image>,
+    /// What is left to do before anything is decided.
+    pub(super) bring_up: Option<BringUp>,
+    /// Nothing is.
+    pub(super) is_up: Arc<AtomicBool>,
     unknown: BTreeSet<String>,
     snapshots: SnapshotWriter,
-    rules: Rules,
-    clock: Arc<dyn Clock>,
-    listener: Option<Arc<dyn MetadataListener>>,
+    pub(super) rules: Rules,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) listener: Option<Arc<dyn MetadataListener>>,
 }
 
 /// What was waiting when the controller came round.
@@ -301,6 +335,7 @@ struct Leader {
 struct Round {
     group: Vec<Decide>,
     look_again: BTreeSet<(TopicId, i32)>,
+    take_the_lead: bool,
     stop: bool,
 }
 
@@ -309,6 +344,7 @@ impl Round {
         match event {
             Event::Decide(decide) => self.group.push(decide),
             Event::LookAgain(partitions) => self.look_again.extend(partitions),
+            Event::TakeTheLead => self.take_the_lead = true,
             Event::Stop => self.stop = true,
         }
     }
@@ -322,66 +358,12 @@ struct Appended {
 }
 
 impl Leader {
-    /// The control batch that begins the epoch. The first one of a log, and one of a controller that listens elsewhere
-    /// than before, also carries the voters.
-    fn begin(&mut self, first: bool, endpoints: &[Endpoint]) -> Result<(), StartError> {
-        self.log.begin_epoch(self.epoch)?;
-        let node_id = self.rules.node_id;
-        let mut records = vec![ControlRecord::LeaderChange { leader_id: node_id, voters: vec![node_id] }];
-        if self.quorum.listen_at(endpoints) || first {
-            records.extend(self.quorum.records());
-        }
-        let (base, now) = (self.log.end_offset(), self.clock.now());
-        let batch = raft::control_batch(&records, base, self.epoch, now).map_err(encode_failure)?;
-        self.log.append(batch)?.wait()?;
-        let mut image = (**self.published.load()).clone();
-        image.stamp(self.log.end_offset(), self.epoch, now);
-        self.publish(image, &Delta::default());
-        Ok(())
-    }
-
-    /// Puts the log in order: an unfinished transaction ends, an empty log gets the records a cluster begins with, and
-    /// the controller registers.
-    fn activate(&mut self, config: &ControllerConfig, open_transaction: bool) -> Result<(), StartError> {
-        if open_transaction {
-            self.commit(&leadership::abort_transaction())?;
-        }
-        if self.image().metadata_version().0 == 0 {
-            self.commit(&leadership::bootstrap(config.bootstrap.clone(), &config.min_insync_replicas))?;
-        }
-        let level = self.image().metadata_version();
-        if level < super::codec::MetadataVersion::MIN {
-            return Err(StartError::MetadataVersion { dir: config.dir.clone(), level: level.0 });
-        }
-        let incarnation = IncarnationId::random()?;
-        let records = leadership::register_controller(&self.image(), &config.identity, incarnation);
-        Ok(self.commit(&records)?)
-    }
-
-    /// Fences the run that was before, registers this one, and lets it lead.
-    fn bring_up_broker(&mut self, config: &ControllerConfig) -> Result<(), StartError> {
-        let node_id = self.rules.node_id;
-        self.commit(&leadership::fence(&self.image(), node_id))?;
-        let records = leadership::register_broker(
-            &self.image(),
-            &config.identity,
-            IncarnationId::random()?,
-            self.log.end_offset().get(),
-            config.previous_broker_epoch,
-        );
-        self.commit(&records)?;
-        // What an operator moved while the broker was down, or what never said where it is, before it may lead.
-        let found = placement(&self.image(), &config.placed);
-        self.commit(&ops::assign_directories(&self.image(), node_id, &found))?;
-        Ok(self.commit(&leadership::unfence(&self.image(), node_id))?)
-    }
-
-    fn image(&self) -> Arc<Image> {
-        self.published.load_full()
+    pub(super) fn image(&self) -> Arc<Image> {
+        Arc::clone(&self.image)
     }
 
     /// One batch, durable and published.
-    fn commit(&mut self, records: &[MetadataRecord]) -> Result<(), ChangeError> {
+    pub(super) fn commit(&mut self, records: &[MetadataRecord]) -> Result<(), ChangeError> {
         if records.is_empty() {
             return Ok(());
         }
@@ -410,10 +392,13 @@ impl Leader {
         Ok(Appended { pending, image, delta })
     }
 
-    fn publish(&mut self, image: Image, delta: &Delta) {
+    pub(super) fn publish(&mut self, image: Image, delta: &Delta) {
         self.log.set_high_watermark(image.provenance().end_offset);
         let image = Arc::new(image);
-        self.published.store(Arc::clone(&image));
+        self.image = Arc::clone(&image);
+        if self.is_up.load(Ordering::Acquire) {
+            self.published.store(Arc::clone(&image));
+        }
         self.tell_listener(&image, delta);
     }
 
@@ -437,6 +422,19 @@ impl Leader {
                     Ok(next) => round.take(next),
                     Err(_) => break,
                 }
+            }
+            if round.take_the_lead
+                && let Err(error) = self.take_the_lead()
+            {
+                tracing::error!("the lead of the metadata is not taken: {error}");
+                return;
+            }
+            if let Some(bring_up) = &self.bring_up {
+                refuse(&self.image, &self.rules, &bring_up.refusal(), round.group);
+                if round.stop {
+                    return;
+                }
+                continue;
             }
             self.group(round.group);
             if !round.look_again.is_empty() {
@@ -545,8 +543,16 @@ impl Leader {
     }
 }
 
+/// Nothing is decided yet.
+fn refuse(image: &Image, rules: &Rules, error: &ChangeError, group: Vec<Decide>) {
+    for decide in group {
+        let (_, reply) = decide(image, rules);
+        reply(Err(error.clone()));
+    }
+}
+
 /// A log with another topic's id is none of this topic's.
-fn placement(image: &Image, placed: &[PlacedLog]) -> Vec<DirectoryAssignment> {
+pub(super) fn placement(image: &Image, placed: &[PlacedLog]) -> Vec<DirectoryAssignment> {
     let assignment = |log: &PlacedLog| {
         let topic_id = image.topic(&log.partition.topic)?.topic_id;
         let ours = log.topic_id.is_none_or(|own| own == topic_id);
@@ -559,6 +565,6 @@ fn placement(image: &Image, placed: &[PlacedLog]) -> Vec<DirectoryAssignment> {
     placed.iter().filter_map(assignment).collect()
 }
 
-fn encode_failure(error: EncodeBatchError) -> ChangeError {
+pub(super) fn encode_failure(error: EncodeBatchError) -> ChangeError {
     ChangeError::Encode(Arc::new(error))
 }

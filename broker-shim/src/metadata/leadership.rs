@@ -168,6 +168,33 @@ pub(super) fn unfence(image: &Image, node_id: i32) -> Vec<MetadataRecord> {
     records
 }
 
+/// The image by which records are read while there is no room to write any of this: the broker serves under its new
+/// addresses what it can reach, under the epochs that the log has. No new epoch is made up: one that is shown before it is
+/// durable could be given out twice.
+pub(super) fn readable(image: &Image, identity: &Identity, incarnation: IncarnationId) -> Image {
+    let node_id = identity.node_id;
+    let known = image.broker(node_id).map(|broker| broker.broker_epoch);
+    let mut readable = image.clone();
+    for record in register_broker(image, identity, incarnation, known.unwrap_or(-1), known) {
+        if let MetadataRecord::RegisterBroker(broker) = record {
+            let broker = RegisterBroker { fenced: false, ..broker };
+            Arc::make_mut(&mut readable.brokers).insert(node_id, broker);
+        }
+    }
+    let online = &identity.log_dirs;
+    for topic in image.topics() {
+        let mut topic = TopicImage::clone(topic);
+        for partition in &mut topic.partitions {
+            let reachable = partition.directory_on(node_id).is_some_and(|found| found.is_online(online));
+            let leads =
+                reachable && (partition.leader == node_id || elect(partition, node_id, online).is_some());
+            Arc::make_mut(partition).leader = if leads { node_id } else { NO_LEADER };
+        }
+        readable.topics.insert(Arc::clone(&topic.name), Arc::new(topic));
+    }
+    readable
+}
+
 /// The broker stops on purpose: first it gives up what it leads.
 pub(super) fn begin_controlled_shutdown(image: &Image, node_id: i32) -> Vec<MetadataRecord> {
     let Some(broker) = image.broker(node_id) else { return Vec::new() };

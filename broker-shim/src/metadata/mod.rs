@@ -10,6 +10,7 @@
 //! on them through [`MetadataListener`]. They share nothing else. Neither knows sockets, and who may ask is judged before.
 
 mod batches;
+mod bring_up;
 mod codec;
 mod config_rules;
 mod controller;

@@ -1,9 +1,13 @@
 //! What the controller needs of the log that its records go to. `__cluster_metadata-0` is one, see
 //! [`super::metadata_log`]; tests have one in memory.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use log_engine::types::{LeaderEpoch, Offset};
+use log_engine::{
+    AppendError,
+    io::is_full,
+    types::{LeaderEpoch, Offset},
+};
 
 /// Why the log could not be written or read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -13,6 +17,12 @@ pub struct LogFailure(pub Arc<dyn std::error::Error + Send + Sync>);
 impl LogFailure {
     pub(super) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(Arc::from(error.into()))
+    }
+
+    /// Whether there was no room, and nothing else is wrong.
+    pub(super) fn is_full(&self) -> bool {
+        let of_append = self.0.downcast_ref::<AppendError>().is_some_and(AppendError::is_full);
+        of_append || self.0.downcast_ref::<io::Error>().is_some_and(is_full)
     }
 }
 

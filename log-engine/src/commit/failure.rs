@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::io::is_full;
+
 use super::Offline;
 
 /// Why an append was not committed.
@@ -28,6 +30,17 @@ pub enum CommitError {
     Offline(Arc<Offline>),
 }
 
+impl CommitError {
+    /// Whether there was no room, and nothing else is wrong.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::AfterFailure { first } => first.is_full(),
+            Self::Offline(_) => false,
+        }
+    }
+}
+
 /// How far a failed write reaches.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Reach {
@@ -40,8 +53,5 @@ pub(super) enum Reach {
 /// A full disk, an exhausted quota and a file at its size limit leave what is stored intact; of any other answer to
 /// a write nothing is known, so it counts as a failing disk, as in Kafka's LogDirFailureChannel.
 pub(super) fn reach_of_write_failure(error: &io::Error) -> Reach {
-    match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EDQUOT | libc::EFBIG) => Reach::Target,
-        _ => Reach::Directory,
-    }
+    if is_full(error) { Reach::Target } else { Reach::Directory }
 }

@@ -142,6 +142,13 @@ pub struct ShortWrite {
     pub error: io::Error,
 }
 
+/// Whether there is no room: the disk or a quota is exhausted, or a file is at the limit of its size. What is stored is
+/// intact then, and the same may go well once there is room.
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// How a file is opened.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum OpenMode {

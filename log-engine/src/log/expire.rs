@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::home::Doomed;
 
+use crate::retain::LogStart;
+
 use super::Log;
-use super::truncate::mark_all_deleted;
 
 impl Log {
     /// The log starts behind its first `count` segments; where those are all, a new one is begun. Answers whether there
@@ -37,8 +38,9 @@ impl Log {
     }
 
     /// Renames the segments that lie before the log start, and has them removed after `file.delete.delay.ms`. Readers
-    /// that hold slices of them go on reading.
-    pub(crate) fn set_old_segments_aside(&self) -> io::Result<()> {
+    /// that hold slices of them go on reading. Where no checkpoint says that they may go, each is gone for good before the
+    /// next one follows: a crash that takes back a rename leaves no hole.
+    pub(crate) fn set_old_segments_aside(&self, noted: LogStart) -> io::Result<()> {
         // No flush works on them meanwhile, and the directory keeps its name.
         let flushed = self.flushed();
         if flushed.gone {
@@ -49,7 +51,12 @@ impl Log {
             return Ok(());
         };
         let old = self.segments_mut().take_before(first);
-        mark_all_deleted(&old)?;
+        for segment in &old {
+            segment.mark_deleted()?;
+            if noted == LogStart::Unnoted {
+                self.home.disk.sync_dir(&self.path.get())?;
+            }
+        }
         let due = self.home.clock.now().get().saturating_add(self.config().file_delete_delay_ms);
         for file in old.iter().flat_map(|segment| segment.deleted_files()) {
             self.home.note_deleted(due, Doomed::File(file));

@@ -11,7 +11,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
 use crate::error::AppendError;
-use crate::io::atomic_replace;
+use crate::io::{atomic_replace, is_full};
 use crate::segment::Segment;
 use crate::types::Offset;
 
@@ -34,7 +34,7 @@ impl Log {
     /// effect on a log that was deleted.
     pub fn flush(&self) -> io::Result<()> {
         self.flush_to_recovery_point().inspect_err(|error| {
-            if error.kind() != io::ErrorKind::StorageFull {
+            if !is_full(error) {
                 self.fail_directory("flush", error);
             }
         })
@@ -146,7 +146,7 @@ impl Log {
             if self.flushed().gone {
                 return AppendError::Closed;
             }
-            self.fail_directory("flush", &error);
+            self.note_failed_flush(&error);
             AppendError::Io { path: self.directory(), error: Arc::new(error) }
         })?;
         segment.set_ground_durable();
@@ -182,14 +182,39 @@ impl Log {
             .cloned()
             .collect();
         for segment in older {
-            segment.files_to_sync()?.try_for_each(|file| file.sync_data())?;
+            self.sync_segment(&segment)?;
         }
-        self.home.disk.sync_dir(&self.path.get())
+        self.sync_names()
+    }
+
+    // As with a file: once this has failed, nobody knows which names last.
+    fn sync_names(&self) -> io::Result<()> {
+        let synced = self.home.disk.sync_dir(&self.path.get());
+        if let Err(error) = &synced
+            && !self.flushed().gone
+        {
+            self.fail_directory("flush", error);
+        }
+        synced
+    }
+
+    /// The records published so far become durable; the recovery point stays, so that nothing is written for it, which a
+    /// full disk would refuse.
+    pub fn flush_records(&self) -> io::Result<()> {
+        let end = self.offsets.log_end();
+        let from = self.offsets.durable_end();
+        let segments: Vec<Arc<Segment>> = self.segments().floor_and_after(from).cloned().collect();
+        for segment in segments {
+            segment.file()?.sync_data().inspect_err(|error| self.fail_directory("flush", error))?;
+        }
+        self.sync_names()?;
+        self.offsets.raise_durable_end(end);
+        Ok(())
     }
 
     /// Flushing a file of the log's directory failed.
     pub(crate) fn note_failed_flush(&self, error: &io::Error) {
-        if error.kind() != io::ErrorKind::StorageFull {
+        if !is_full(error) {
             self.fail_directory("flush", error);
         }
     }

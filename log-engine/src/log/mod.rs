@@ -38,7 +38,7 @@ use crate::commit::Chain;
 use crate::config::LogConfig;
 use crate::error::AppendError;
 use crate::home::Home;
-use crate::io::atomic_replace;
+use crate::io::{atomic_replace, is_full};
 use crate::log_dir::{PARTITION_METADATA_FILE, format_partition_metadata};
 use crate::producer::{ProducerEntry, Verification, VerificationRequest};
 use crate::segment::set::SegmentSet;
@@ -184,8 +184,9 @@ impl Log {
         self.tail().epochs.end_offset_of(epoch, self.offsets.log_end())
     }
 
-    /// The log has a leader of this epoch from its end on. Durable when this returns. Without effect on the disk where
-    /// the log was deleted.
+    /// The log has a leader of this epoch from its end on. Durable when this returns, except on a full disk: there the next
+    /// flush makes it so, and until then the batches of the epoch tell of it. Without effect on the disk where the log was
+    /// deleted.
     pub fn begin_epoch(&self, epoch: LeaderEpoch) -> io::Result<()> {
         let mut tail = self.wait_until_drained(self.tail());
         let start = tail.next_offset;
@@ -195,7 +196,13 @@ impl Log {
         drop(tail);
         // Under the old name there is nothing now, or another log.
         let in_place = self.flushed();
-        if in_place.gone { Ok(()) } else { self.write_epochs() }
+        if in_place.gone {
+            return Ok(());
+        }
+        match self.write_epochs() {
+            Err(error) if is_full(&error) => Ok(()),
+            written => written,
+        }
     }
 
     pub(crate) fn home(&self) -> &Arc<Home> {

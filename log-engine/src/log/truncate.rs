@@ -139,6 +139,6 @@ fn remove_all(segments: &[Arc<Segment>]) -> std::io::Result<()> {
     segments.iter().try_for_each(|segment| segment.remove())
 }
 
-pub(super) fn mark_all_deleted(segments: &[Arc<Segment>]) -> std::io::Result<()> {
+fn mark_all_deleted(segments: &[Arc<Segment>]) -> std::io::Result<()> {
     segments.iter().try_for_each(|segment| segment.mark_deleted())
 }

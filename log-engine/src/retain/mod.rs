@@ -13,6 +13,15 @@ use crate::log::Log;
 
 use decide::{RetentionLimits, segments_due};
 
+/// Whether a checkpoint says where the logs start now.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum LogStart {
+    /// It does.
+    Noted,
+    /// There is no room for one, and there will be none if nothing goes.
+    Unnoted,
+}
+
 /// The first step for one log: decides, and moves its start. Answers whether there is a second step.
 pub(crate) fn move_log_start(log: &Arc<Log>, now: i64) -> bool {
     let config = log.config();
@@ -26,8 +35,8 @@ pub(crate) fn move_log_start(log: &Arc<Log>, now: i64) -> bool {
 }
 
 /// The second step: what lies before the log start is renamed, and will be removed.
-pub(crate) fn set_aside(log: &Log) {
-    if let Err(error) = log.set_old_segments_aside() {
+pub(crate) fn set_aside(log: &Log, noted: LogStart) {
+    if let Err(error) = log.set_old_segments_aside(noted) {
         tracing::warn!("old segments of {} were not deleted: {error}", log.partition());
     }
 }

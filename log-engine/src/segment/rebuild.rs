@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::BatchView;
 use crate::error::{Corruption, ReadError};
-use crate::io::{Disk, DiskFile, FileHandle, OpenMode};
+use crate::io::{Disk, DiskFile, FileHandle, OpenMode, is_full};
 use crate::types::{Offset, TimestampMs};
 
 use super::index::IndexFile;
@@ -84,7 +84,7 @@ pub(crate) fn rebuild(
         match walk.batch_at(position) {
             Ok(None) => break,
             Ok(Some(batch)) => {
-                state.note(disk, base, &batch.at, request.index_interval_bytes)?;
+                unless_full(state.note(disk, base, &batch.at, request.index_interval_bytes))?;
                 if let Some(aborted) = visit(&batch) {
                     state.txn_index.append(disk, &aborted)?;
                 }
@@ -104,9 +104,9 @@ pub(crate) fn rebuild(
     if kept < length {
         file.set_len(kept)?;
     }
-    state.append_last_time_entry(disk, base)?;
-    state.offset_index.trim(disk)?;
-    state.time_index.trim(disk)?;
+    unless_full(state.append_last_time_entry(disk, base))?;
+    unless_full(state.offset_index.trim(disk).map(drop))?;
+    unless_full(state.time_index.trim(disk).map(drop))?;
     state.txn_index.trim(disk)?;
     state.size = kept;
     Ok(Rebuilt {
@@ -115,6 +115,14 @@ pub(crate) fn rebuild(
         cut_bytes: length - kept,
         scanned_bytes: position - start,
     })
+}
+
+// Index entries for which a full disk has no room stay in memory, and are written with the next flush.
+fn unless_full(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if is_full(&error) => Ok(()),
+        written => written,
+    }
 }
 
 /// How far behind damage a whole batch is looked for.
