@@ -7,15 +7,34 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use log_engine::batch::{Crc32c, crc32c};
+use rustix::net::sockopt::set_tcp_congestion;
+use socket2::{Domain, Protocol, Socket, Type};
 
 const RECEIVE_BUFFER: usize = 1 << 20;
 /// What a Produce response for one partition takes, so that the answer costs the network the same.
 const ANSWER_BODY: usize = 58;
+
+/// A listener whose connections are not paced: some systems' default congestion control does that with a timer for each
+/// segment, and then the timers are what is measured. The broker does the same on loopback (docs/adr/0010).
+pub fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    set_tcp_congestion(&listener, "reno")?;
+    Ok(listener)
+}
+
+/// The client's end of a connection whose server is measured, prepared like the server's.
+pub fn connect(to: SocketAddr) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    set_tcp_congestion(&socket, "reno")?;
+    socket.set_tcp_nodelay(true)?;
+    socket.connect(&to.into())?;
+    Ok(socket.into())
+}
 
 /// Serves one connection after the other with the receive loop until `connections` have ended.
 pub fn receive(listener: &TcpListener, out: &Path, connections: usize) -> io::Result<()> {

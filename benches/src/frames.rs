@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::bare;
+
 const API_KEY_PRODUCE: [u8; 2] = [0, 0];
 /// No client under test sends larger frames; a longer prefix means the stream is not what we think.
 const FRAME_MAX: usize = 128 << 20;
@@ -127,8 +129,7 @@ pub fn replay(
     window: usize,
     bytes_per_second: u64,
 ) -> io::Result<Replayed> {
-    let mut socket = TcpStream::connect(to)?;
-    socket.set_nodelay(true)?;
+    let mut socket = bare::connect(to)?;
     let mut answers = BufReader::new(socket.try_clone()?);
     let mut answer = Vec::new();
     let started = Instant::now();

@@ -4,7 +4,7 @@
 //! find the next offset, records not looked at.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use wire::ApiKey;
@@ -13,6 +13,8 @@ use wire::header::ResponseHeader;
 use wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use wire::messages::{FetchRequest, FetchResponse};
 use wire::primitives::{Reader, ResponseRecords};
+
+use crate::bare;
 
 /// The last version that names topics; later ones want their id.
 const VERSION: i16 = 12;
@@ -43,8 +45,7 @@ impl Fetched {
 
 /// Fetches the partition from its first offset until the high watermark, at most `max_bytes` an answer.
 pub fn fetch_all(broker: SocketAddr, topic: &str, partition: i32, max_bytes: i32) -> io::Result<Fetched> {
-    let mut socket = TcpStream::connect(broker)?;
-    socket.set_nodelay(true)?;
+    let mut socket = bare::connect(broker)?;
     let mut answer = Vec::new();
     let (mut offset, mut bytes) = (0, 0);
     let started = Instant::now();
@@ -61,8 +62,7 @@ pub fn fetch_all(broker: SocketAddr, topic: &str, partition: i32, max_bytes: i32
 
 /// Asks a bare loop for slices until it has no more.
 pub fn fetch_bare(server: SocketAddr) -> io::Result<Fetched> {
-    let mut socket = TcpStream::connect(server)?;
-    socket.set_nodelay(true)?;
+    let mut socket = bare::connect(server)?;
     let request = request("bare", 0, 0, 1 << 20)?;
     let mut answer = Vec::new();
     let mut bytes = 0;

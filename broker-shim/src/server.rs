@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::net::sockopt::set_tcp_congestion;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -98,12 +99,24 @@ fn listen(address: SocketAddr, limits: &ConnectionLimits) -> io::Result<(TcpList
     if let Some(size) = limits.receive_buffer {
         socket.set_recv_buffer_size(size)?;
     }
+    if address.ip().is_loopback() {
+        without_pacing(&socket, address);
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(limits.backlog)?;
     let listener = TcpListener::from_std(socket.into())?;
     let bound = listener.local_addr()?;
     Ok((listener, bound))
+}
+
+/// Reno, the congestion control that every kernel lets every process choose, for connections that cannot be congested.
+/// Where BBR is the system's default it would pace them, with a timer for each segment, which costs several times what
+/// sending does (ADR 0010). Set before listening: a connection that began with BBR keeps its timers.
+fn without_pacing(socket: &Socket, address: SocketAddr) {
+    if let Err(error) = set_tcp_congestion(socket, "reno") {
+        tracing::debug!(%address, %error, "the congestion control stays the system's");
+    }
 }
 
 /// The listeners in service.
@@ -305,5 +318,36 @@ impl Drop for Place {
                 held.remove(&self.ip);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::tcp_congestion;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_listener_on_loopback_does_not_pace_and_others_do_what_the_system_does() {
+        let limits = ConnectionLimits {
+            total: 1,
+            per_ip: 1,
+            per_ip_overrides: HashMap::new(),
+            idle: None,
+            request_bytes: 1 << 20,
+            queued_bytes: 1 << 20,
+            send_buffer: None,
+            receive_buffer: None,
+            backlog: 1,
+        };
+        let control = |host: &str| {
+            let (listener, _) =
+                listen(SocketAddr::new(host.parse().expect("an address"), 0), &limits).expect("a listener");
+            tcp_congestion(&listener).expect("its congestion control")
+        };
+        let of_system = std::net::TcpListener::bind("0.0.0.0:0").expect("a listener");
+        let of_system = tcp_congestion(&of_system).expect("its congestion control");
+        assert_eq!(control("127.0.0.1"), "reno");
+        assert_eq!(control("0.0.0.0"), of_system);
     }
 }

@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn listen() -> std::io::Result<TcpListener> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let listener = bare::listen()?;
     println!("{}", listener.local_addr()?.port());
     Ok(listener)
 }

@@ -86,8 +86,17 @@ impl Sender<'_> {
                 ));
             }
             from += sent;
+            if from < piece.len() {
+                self.filled();
+            }
         }
         Ok(())
+    }
+
+    /// A send that took less than it was given has filled the socket. Trying again would only find that out, after having
+    /// gathered pages for nothing; when there is space, the kernel says so.
+    fn filled(&self) {
+        let _ = self.stream.try_io::<()>(Interest::WRITABLE, || Err(io::ErrorKind::WouldBlock.into()));
     }
 
     async fn when_writable(&self, mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
