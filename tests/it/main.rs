@@ -8,6 +8,7 @@ mod directories;
 mod failed_disk;
 mod fetch;
 mod full_disk;
+mod groups;
 mod in_process;
 mod list_offsets;
 mod offsets;

@@ -1,5 +1,7 @@
 //! DeleteTopics, by name or by id.
 
+use std::sync::Arc;
+
 use wire::{
     ErrorCode,
     messages::{DeleteTopicsRequest, DeleteTopicsResponse, delete_topics_response::DeletableTopicResult},
@@ -19,7 +21,7 @@ use crate::{
 };
 
 pub(super) async fn handle<'r>(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     context: &RequestContext,
     request: DeleteTopicsRequest<'r>,
 ) -> DeleteTopicsResponse<'r> {
@@ -48,7 +50,18 @@ pub(super) async fn handle<'r>(
                 .map(|selector| failed(selector, error_map::change(&error), Some(error.to_string()))),
         ),
     }
+    forget_offsets(broker, &responses);
     DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
+}
+
+/// What groups have committed of topics that are gone; nobody waits for it.
+fn forget_offsets(broker: &Arc<Broker>, responses: &[DeletableTopicResult<'_>]) {
+    let gone = responses.iter().filter(|response| response.error_code == ErrorCode::None.code());
+    let gone: Vec<Arc<str>> = gone.filter_map(|response| Some(response.name.as_deref()?.into())).collect();
+    if !gone.is_empty() {
+        let broker = Arc::clone(broker);
+        tokio::spawn(async move { broker.groups.forget_topics(&gone).await });
+    }
 }
 
 /// Up to version 5 a list of names, then a list of names or ids.

@@ -28,6 +28,11 @@ pub(super) fn topic_operations() -> i32 {
     bits(&[3, 4, 5, 6, 7, 8, 10, 11])
 }
 
+/// The same for a group.
+pub(super) fn group_operations() -> i32 {
+    bits(&[3, 6, 8, 10, 11])
+}
+
 /// The same for the cluster.
 pub(super) fn cluster_operations() -> i32 {
     bits(&[5, 7, 8, 9, 10, 11, 12])

@@ -7,22 +7,30 @@ mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 pub(crate) mod fetch;
 mod find_coordinator;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use wire::{
@@ -45,7 +53,7 @@ use crate::{
         Resource, ResourceKind,
     },
     broker::Broker,
-    connection::{Dispatched, Outcome, Response, Service},
+    connection::{Dispatched, Outcome, Pending, Response, Service},
     request_context::{ANONYMOUS, Peer, RequestContext},
 };
 
@@ -67,6 +75,12 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::OffsetCommit, asks: &[(Read, Group), (Read, Topic)] },
     Served { key: ApiKey::OffsetFetch, asks: &[(Describe, Group), (Describe, Topic)] },
     Served { key: ApiKey::FindCoordinator, asks: &[(Describe, Group), (Describe, TransactionalId)] },
+    Served { key: ApiKey::JoinGroup, asks: &[(Read, Group)] },
+    Served { key: ApiKey::Heartbeat, asks: &[(Read, Group)] },
+    Served { key: ApiKey::LeaveGroup, asks: &[(Read, Group)] },
+    Served { key: ApiKey::SyncGroup, asks: &[(Read, Group)] },
+    Served { key: ApiKey::DescribeGroups, asks: &[(Describe, Group)] },
+    Served { key: ApiKey::ListGroups, asks: &[(Describe, Cluster), (Describe, Group)] },
     Served { key: ApiKey::ApiVersions, asks: &[] },
     Served { key: ApiKey::CreateTopics, asks: &[(Create, Topic)] },
     Served { key: ApiKey::DeleteTopics, asks: &[(Describe, Topic), (Delete, Topic)] },
@@ -76,7 +90,9 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::DescribeConfigs, asks: &[(DescribeConfigs, Topic), (DescribeConfigs, Cluster)] },
     Served { key: ApiKey::AlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
     Served { key: ApiKey::CreatePartitions, asks: &[(Alter, Topic)] },
+    Served { key: ApiKey::DeleteGroups, asks: &[(Delete, Group)] },
     Served { key: ApiKey::IncrementalAlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
+    Served { key: ApiKey::OffsetDelete, asks: &[(Delete, Group), (Read, Topic)] },
     Served { key: ApiKey::DescribeCluster, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::DescribeTopicPartitions, asks: &[(Describe, Topic)] },
 ];
@@ -193,6 +209,39 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
         ApiKey::FindCoordinator => {
             later!(find_coordinator::handle, m::FindCoordinatorRequest<'_>, broker, context, frame)
         }
+        ApiKey::JoinGroup => parked(broker, context, frame, |broker, context, frame| {
+            Box::pin(async move {
+                let request = body::<m::JoinGroupRequest<'_>>(frame, context.version)?;
+                let waiting = join_group::start(broker, context, request).await;
+                let context = context.clone();
+                Ok(Box::pin(async move {
+                    respond(&context, &join_group::response(context.version, waiting.answer().await))
+                }) as Pending)
+            })
+        }),
+        ApiKey::SyncGroup => parked(broker, context, frame, |broker, context, frame| {
+            Box::pin(async move {
+                let request = body::<m::SyncGroupRequest<'_>>(frame, context.version)?;
+                let waiting = sync_group::start(broker, context, request).await;
+                let context = context.clone();
+                Ok(Box::pin(async move { respond(&context, &sync_group::response(waiting.answer().await)) })
+                    as Pending)
+            })
+        }),
+        ApiKey::Heartbeat => now!(heartbeat::handle, m::HeartbeatRequest<'_>, broker, context, frame),
+        ApiKey::LeaveGroup => {
+            later!(leave_group::handle, m::LeaveGroupRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeGroups => {
+            now!(describe_groups::handle, m::DescribeGroupsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ListGroups => now!(list_groups::handle, m::ListGroupsRequest<'_>, broker, context, frame),
+        ApiKey::DeleteGroups => {
+            later!(delete_groups::handle, m::DeleteGroupsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::OffsetDelete => {
+            later!(offset_delete::handle, m::OffsetDeleteRequest<'_>, broker, context, frame)
+        }
         ApiKey::ApiVersions => now!(api_versions::handle, m::ApiVersionsRequest<'_>, broker, context, frame),
         ApiKey::CreateTopics => {
             later!(create_topics::handle, m::CreateTopicsRequest<'_>, broker, context, frame)
@@ -241,6 +290,24 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
         }
         other => close(format!("{other} has no handler")),
     }
+}
+
+/// What starts a request and gives its answer, which may come when all others of a group have asked, too.
+type Start = for<'a> fn(
+    &'a Broker,
+    &'a RequestContext,
+    &'a [u8],
+) -> Pin<Box<dyn Future<Output = Result<Pending, DecodeError>> + Send + 'a>>;
+
+/// A handler that waits for others: nothing of the frame is kept meanwhile.
+fn parked(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut, start: Start) -> Dispatched {
+    let broker = Arc::clone(broker);
+    Dispatched::Alone(Box::pin(async move {
+        match start(&broker, &context, &frame).await {
+            Ok(pending) => Outcome::Parked(pending),
+            Err(error) => malformed(&context, error),
+        }
+    }))
 }
 
 /// The body of a request whose header was accepted.

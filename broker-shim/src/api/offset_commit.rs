@@ -15,11 +15,13 @@ use super::topic_id;
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
-    group::{CommitRequest, NewOffset},
+    group::{CommitRequest, Committer, NewOffset},
     metadata::{Image, TopicImage},
     request_context::RequestContext,
 };
 
+/// From this version on members of groups of the new protocol commit as well, and a group that is not there is said to be so.
+const FIRST_WITH_MEMBER_EPOCHS: i16 = 9;
 /// From this version on topics are named by id.
 const FIRST_WITH_TOPIC_IDS: i16 = 10;
 /// Stands for "as the broker is configured" (Kafka's `OffsetCommitRequest.DEFAULT_RETENTION_TIME`).
@@ -84,9 +86,19 @@ async fn commit(
         .groups
         .commit(CommitRequest {
             group: &request.group_id,
-            generation: request.generation_id_or_member_epoch,
+            by: Committer {
+                generation: request.generation_id_or_member_epoch,
+                member: &request.member_id,
+                instance: request.group_instance_id.as_deref(),
+            },
             retention_ms: Some(request.retention_time_ms).filter(|ms| *ms != DEFAULT_RETENTION),
             offsets,
+            transaction: None,
+            no_group: if context.version < FIRST_WITH_MEMBER_EPOCHS {
+                ErrorCode::IllegalGeneration
+            } else {
+                ErrorCode::GroupIdNotFound
+            },
         })
         .await;
     let mut committed = committed.unwrap_or_else(|code| vec![code; accepted]).into_iter();

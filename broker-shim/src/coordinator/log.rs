@@ -6,7 +6,7 @@ use log_engine::{
         BatchBuilder, BatchView, BuildError, Compression, DecompressionCap, NewRecord,
         control::{EndTxnMarker, TxnOutcome, marker_of},
     },
-    types::{Offset, ProducerEpoch, ProducerId, TimestampMs},
+    types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs},
 };
 
 /// A record to write: Kafka's key and value, versions included. Without a value it is a tombstone.
@@ -46,12 +46,34 @@ pub(crate) struct LogRecord<'a> {
 pub(crate) enum Write {
     Nothing,
     /// Records that count at once.
-    Records(Vec<Record>),
+    Records {
+        records: Vec<Record>,
+        replay: Replay,
+    },
+    /// Records that count once their transaction is committed.
+    Transactional {
+        transaction: Transaction,
+        records: Vec<Record>,
+    },
+}
+
+/// Whether what was written is replayed into the state that wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replay {
+    /// As at the start.
+    Now,
+    /// The state is ahead of its records already: they are for the next start.
+    AtStart,
 }
 
 impl Write {
     pub(crate) fn records(records: Vec<Record>) -> Self {
-        if records.is_empty() { Self::Nothing } else { Self::Records(records) }
+        if records.is_empty() { Self::Nothing } else { Self::Records { records, replay: Replay::Now } }
+    }
+
+    /// For a state that is ahead of its records, as the rebalances of classic groups are.
+    pub(crate) fn for_the_start(records: Vec<Record>) -> Self {
+        if records.is_empty() { Self::Nothing } else { Self::Records { records, replay: Replay::AtStart } }
     }
 
     /// The batch; nothing where nothing is written.
@@ -60,8 +82,14 @@ impl Write {
         compression: Compression,
         now: TimestampMs,
     ) -> Result<Option<BytesMut>, BuildError> {
-        let Self::Records(records) = self else { return Ok(None) };
-        let mut builder = BatchBuilder::new(compression);
+        let (mut builder, records) = match self {
+            Self::Nothing => return Ok(None),
+            Self::Records { records, .. } => (BatchBuilder::new(compression), records),
+            Self::Transactional { transaction: Transaction { producer_id, producer_epoch }, records } => {
+                let builder = BatchBuilder::new(compression).transactional();
+                (builder.producer(*producer_id, *producer_epoch, Sequence::NONE), records)
+            }
+        };
         for Record { key, value } in records {
             let (key, value) = (Some(&key[..]), value.as_deref());
             builder.append(&NewRecord { timestamp: now, key, value, headers: &[] })?;
@@ -71,10 +99,14 @@ impl Write {
 
     /// What the state is to replay, now that the batch lies at `first`.
     pub(super) fn replay(&self, first: Offset, mut apply: impl FnMut(Entry<'_>)) {
-        let Self::Records(records) = self else { return };
+        let (records, transaction) = match self {
+            Self::Nothing | Self::Records { replay: Replay::AtStart, .. } => return,
+            Self::Records { records, replay: Replay::Now } => (records, None),
+            Self::Transactional { transaction, records } => (records, Some(*transaction)),
+        };
         for (at, Record { key, value }) in (0_u32..).zip(records) {
             let (offset, value) = (first.plus(at.into()), value.as_deref());
-            apply(Entry::Record(LogRecord { offset, transaction: None, key: Some(key), value }));
+            apply(Entry::Record(LogRecord { offset, transaction, key: Some(key), value }));
         }
     }
 }

@@ -42,7 +42,7 @@ use wire::ErrorCode;
 
 use alarm::Alarm;
 use log::Entry;
-pub(crate) use log::{EndMarker, LogRecord, Record, Write};
+pub(crate) use log::{EndMarker, LogRecord, Record, Transaction, Write};
 use shard::Shard;
 pub(crate) use timers::{Ticks, Timers};
 use topic::Led;
@@ -193,6 +193,11 @@ impl<S: CoordinatorState> Coordinator<S> {
         partition_for(key, self.topic.partitions())
     }
 
+    /// The numbers of all shards that are led here.
+    pub(crate) fn shards(&self) -> Vec<i32> {
+        self.topic.existing()
+    }
+
     pub(crate) fn now(&self) -> Moment {
         let ticks = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
         Moment { wall: self.clock.now(), ticks: Ticks::new(ticks) }
@@ -296,6 +301,11 @@ impl<S: CoordinatorState> Coordinator<S> {
     }
 }
 
+/// `String.hashCode`, over the UTF-16 units that Java hashes.
+pub(crate) fn java_hash(text: &str) -> i32 {
+    text.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()))
+}
+
 /// Applies a record or marker; one that is not understood is passed over.
 fn replay_entry<S: CoordinatorState>(
     state: &mut S,
@@ -313,9 +323,9 @@ fn replay_entry<S: CoordinatorState>(
     }
 }
 
-/// `Utils.abs(key.hashCode()) % partitions`, over the UTF-16 units that Java hashes.
+/// `Utils.abs(key.hashCode()) % partitions`.
 fn partition_for(key: &str, partitions: i32) -> i32 {
-    let hash = key.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    let hash = java_hash(key);
     let positive = if hash == i32::MIN { 0 } else { hash.abs() };
     positive % partitions.max(1)
 }

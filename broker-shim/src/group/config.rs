@@ -13,6 +13,10 @@ const MINUTE_MS: i64 = 60 * 1000;
 #[derive(Clone, Debug)]
 pub(crate) struct GroupConfig {
     pub(super) offset_metadata_max_bytes: usize,
+    pub(super) initial_rebalance_delay_ms: i64,
+    pub(super) min_session_timeout_ms: i64,
+    pub(super) max_session_timeout_ms: i64,
+    pub(super) max_size: usize,
     pub(super) offsets_retention_ms: i64,
     pub(super) expiry_check_interval_ms: i64,
 }
@@ -22,6 +26,10 @@ impl GroupConfig {
         let size = |key| usize::try_from(config.number(key)).unwrap_or(0);
         Self {
             offset_metadata_max_bytes: size("offset.metadata.max.bytes"),
+            initial_rebalance_delay_ms: config.number("group.initial.rebalance.delay.ms"),
+            min_session_timeout_ms: config.number("group.min.session.timeout.ms"),
+            max_session_timeout_ms: config.number("group.max.session.timeout.ms"),
+            max_size: size("group.max.size"),
             offsets_retention_ms: config.number("offsets.retention.minutes").saturating_mul(MINUTE_MS),
             expiry_check_interval_ms: config.number("offsets.retention.check.interval.ms"),
         }

@@ -6,7 +6,10 @@
 use wire::{
     message::{Decode, Encode, EncodeError},
     primitives::{Reader, Writer},
-    records::{OffsetCommitKey, OffsetCommitValue, decode_versioned, encode_versioned},
+    records::{
+        GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue, decode_versioned,
+        encode_versioned,
+    },
 };
 
 use crate::coordinator::{LogRecord, Record, ReplayError};
@@ -14,15 +17,18 @@ use crate::coordinator::{LogRecord, Record, ReplayError};
 /// Types of keys (Kafka's `CoordinatorRecordType`).
 const LEGACY_OFFSET_COMMIT: i16 = 0;
 const OFFSET_COMMIT: i16 = 1;
+const GROUP_METADATA: i16 = 2;
 
 /// The version without an expiry of its own, and the one with it.
 const OFFSET_COMMIT_VALUE: i16 = 3;
 const EXPIRING_OFFSET_COMMIT_VALUE: i16 = 1;
+const GROUP_METADATA_VALUE: i16 = 3;
 
 /// A record, understood.
 #[derive(Debug)]
 pub(super) enum GroupRecord<'a> {
     Offset(OffsetCommitKey<'a>, Option<OffsetCommitValue<'a>>),
+    Group(GroupMetadataKey<'a>, Option<GroupMetadataValue<'a>>),
 }
 
 impl<'a> GroupRecord<'a> {
@@ -34,6 +40,7 @@ impl<'a> GroupRecord<'a> {
             LEGACY_OFFSET_COMMIT | OFFSET_COMMIT => {
                 Self::Offset(OffsetCommitKey::decode(&mut key, 0)?, value(record)?)
             }
+            GROUP_METADATA => Self::Group(GroupMetadataKey::decode(&mut key, 0)?, value(record)?),
             other => return Err(ReplayError::UnknownType(other)),
         })
     }
@@ -65,6 +72,15 @@ pub(super) fn offset_commit(
         if value.expire_timestamp >= 0 { EXPIRING_OFFSET_COMMIT_VALUE } else { OFFSET_COMMIT_VALUE }
     };
     record(group, OFFSET_COMMIT, &key, value.map(|value| (value, version(value))))
+}
+
+/// A classic group, or its tombstone.
+pub(super) fn group_metadata(
+    group: &str,
+    value: Option<&GroupMetadataValue<'_>>,
+) -> Result<Record, Unwritable> {
+    let key = GroupMetadataKey { group: group.into() };
+    record(group, GROUP_METADATA, &key, value.map(|value| (value, GROUP_METADATA_VALUE)))
 }
 
 fn record(

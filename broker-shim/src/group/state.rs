@@ -1,138 +1,133 @@
-//! The state of one shard of `__consumer_offsets`, and what requests make of it.
+//! The state of one shard of `__consumer_offsets`: its groups and their offsets, as the records make them.
+//!
+//! What requests make of it is in `membership` (who is in a group), `committing` (offsets) and `admin` (looking and
+//! deleting).
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use wire::ErrorCode;
+use wire::{ErrorCode, records::GroupMetadataValue};
 
 use super::{
     GroupConfig,
-    offsets::{
-        Committed, Offsets,
-        commit::{self, NewOffset},
-        expire,
-        fetch::{self, FetchedTopic, Stability},
-    },
-    records::{self, GroupRecord, Unwritable},
+    classic::{After, ClassicGroup, Effect, Turn},
+    offsets::Offsets,
+    records::{GroupRecord, Unwritable},
 };
 use crate::coordinator::{
-    CoordinatorState, Decision, EndMarker, LogRecord, Moment, Record, ReplayError, Timers,
+    CoordinatorState, Decision, EndMarker, LogRecord, Moment, ReplayError, Timers, Write,
 };
-
-/// Offsets that a client commits outside a transaction.
-#[derive(Clone, Debug)]
-pub(crate) struct CommitRequest<'a> {
-    pub(crate) group: &'a str,
-    pub(crate) generation: i32,
-    /// How long the offsets are kept, where the client says.
-    pub(crate) retention_ms: Option<i64>,
-    pub(crate) offsets: Vec<NewOffset<'a>>,
-}
-
-/// Committed offsets that a client asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct FetchRequest<'a> {
-    pub(crate) group: &'a str,
-    /// `None` for all that there are.
-    pub(crate) topics: Option<Vec<(Arc<str>, &'a [i32])>>,
-    pub(crate) stability: Stability,
-}
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct GroupState {
-    config: Arc<GroupConfig>,
-    offsets: Offsets,
-    timers: Timers<GroupTimer>,
+    pub(super) config: Arc<GroupConfig>,
+    pub(super) groups: HashMap<Arc<str>, Group>,
+    pub(super) offsets: Offsets,
+    pub(super) timers: Timers<GroupTimer>,
 }
 
-/// What deadlines of groups are for.
+/// A group of one of the types that there are.
+#[derive(Debug)]
+pub(super) enum Group {
+    Classic(ClassicGroup),
+}
+
+/// What deadlines of groups are for. Members and groups by their ids.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum GroupTimer {
-    /// Offsets are looked through for those that nobody wants any more.
-    ExpireOffsets,
+    /// A member's session may have ended.
+    Session(Arc<str>, Arc<str>),
+    /// The members have had the time to join.
+    Join(Arc<str>),
+    /// The members have had the time to ask for their assignments.
+    Sync(Arc<str>),
+    /// Groups and offsets are looked through for those that nobody wants any more.
+    Expiry,
+}
+
+/// What remains to be done once the records of a group are written, or are not.
+#[derive(Debug)]
+pub(crate) struct GroupAfter {
+    group: Arc<str>,
+    after: After,
 }
 
 impl GroupState {
     pub(super) fn new(config: Arc<GroupConfig>) -> Self {
-        Self { config, offsets: Offsets::default(), timers: Timers::default() }
+        let (groups, offsets, timers) = (HashMap::new(), Offsets::default(), Timers::default());
+        Self { config, groups, offsets, timers }
     }
 
-    pub(super) fn commit(
-        &self,
-        request: &CommitRequest<'_>,
-        now: Moment,
-    ) -> Result<Decision<Self, Vec<ErrorCode>>, ErrorCode> {
-        // There are no members yet that could have a generation.
-        if request.generation >= 0 {
-            return Err(ErrorCode::IllegalGeneration);
+    /// A classic group in the moment of an event.
+    pub(super) fn turn(&mut self, group: &str, now: Moment) -> Option<Turn<'_>> {
+        let Group::Classic(group) = self.groups.get_mut(group)?;
+        Some(Turn { group, timers: &mut self.timers, config: &self.config, now })
+    }
+
+    pub(super) fn classic(&self, group: &str) -> Option<&ClassicGroup> {
+        let Group::Classic(group) = self.groups.get(group)?;
+        Some(group)
+    }
+
+    /// Makes a group without members where there is none of this id; says whether it did.
+    pub(super) fn make_classic(&mut self, id: &str, now: Moment) -> bool {
+        if self.groups.contains_key(id) {
+            return false;
         }
-        let (records, codes) =
-            commit::decide(&self.config, request.group, &request.offsets, request.retention_ms, now.wall)
-                .map_err(|error| unwritable(&error))?;
-        Ok(Decision::records(records, codes))
+        let id: Arc<str> = id.into();
+        self.groups.insert(Arc::clone(&id), Group::Classic(ClassicGroup::new(id, now)));
+        true
     }
 
-    pub(super) fn fetch(&self, request: &FetchRequest<'_>) -> Vec<FetchedTopic> {
-        let Some(topics) = &request.topics else {
-            return fetch::all(&self.offsets, request.group, request.stability);
-        };
-        let of_topic = |(name, partitions): &(Arc<str>, &[i32])| {
-            let one =
-                |number: &i32| fetch::one(&self.offsets, request.group, name, *number, request.stability);
-            let partitions = partitions.iter().map(|number| (*number, one(number))).collect();
-            FetchedTopic { name: Arc::clone(name), partitions }
-        };
-        topics.iter().map(of_topic).collect()
-    }
-}
-
-impl GroupState {
-    fn set_expiry(&mut self, now: Moment) {
-        self.timers.set(GroupTimer::ExpireOffsets, now.ticks.plus_ms(self.config.expiry_check_interval_ms));
+    fn replay_group(&mut self, id: &str, value: Option<&GroupMetadataValue<'_>>) {
+        match value {
+            Some(value) => {
+                let id: Arc<str> = id.into();
+                let group = ClassicGroup::from_record(Arc::clone(&id), value);
+                self.groups.insert(id, Group::Classic(group));
+            }
+            None => {
+                self.groups.remove(id);
+            }
+        }
     }
 
-    /// Tombstones of what has expired.
-    fn expired_offsets(&self, now: Moment) -> Vec<Record> {
-        let groups = self.offsets.groups();
-        let expired = groups.flat_map(|group| {
-            let is_over = |committed: &Committed| {
-                expire::is_over(
-                    committed,
-                    committed.commit_timestamp,
-                    self.config.offsets_retention_ms,
-                    now.wall,
-                )
-            };
-            expire::expired(&self.offsets, group, is_over)
-                .map(move |(topic, partition)| records::offset_commit(group, topic, partition, None))
-        });
-        expired
-            .filter_map(|record| record.map_err(|error| unwritable(&error)).ok())
-            .take(EXPIRED_AT_ONCE)
-            .collect()
+    /// The id of a group that has offsets, if no more: one whose consumers assign partitions themselves.
+    fn group_with_offsets(&mut self, id: &str, written: i64) -> Arc<str> {
+        if let Some((id, _)) = self.groups.get_key_value(id) {
+            return Arc::clone(id);
+        }
+        let id: Arc<str> = id.into();
+        self.groups.insert(Arc::clone(&id), Group::Classic(ClassicGroup::simple(Arc::clone(&id), written)));
+        id
     }
 }
 
-/// Most tombstones of one batch; the rest waits for the next look.
-const EXPIRED_AT_ONCE: usize = 10_000;
+/// The decision that an effect on a classic group comes to.
+pub(super) fn decision<R>(group: &str, effect: Effect, answer: R) -> Decision<GroupState, R> {
+    let Effect { records, after } = effect;
+    let after = after.map(|after| GroupAfter { group: group.into(), after });
+    Decision { write: Write::for_the_start(records), after, answer }
+}
 
-fn unwritable(error: &Unwritable) -> ErrorCode {
+pub(super) fn unwritable(error: &Unwritable) -> ErrorCode {
     tracing::warn!(%error, "a request of a group is refused");
     ErrorCode::UnknownServerError
 }
 
 impl CoordinatorState for GroupState {
     type Timer = GroupTimer;
-    type After = ();
+    type After = GroupAfter;
 
     fn replay(&mut self, record: &LogRecord<'_>) -> Result<(), ReplayError> {
         match GroupRecord::decode(record)? {
             GroupRecord::Offset(key, Some(value)) => {
                 let producer = record.transaction.map(|transaction| transaction.producer_id);
-                let group: Arc<str> = (&*key.group).into();
+                let group = self.group_with_offsets(&key.group, value.commit_timestamp);
                 self.offsets.replay(record.offset, producer, (&group, &key.topic, key.partition), &value);
             }
             GroupRecord::Offset(key, None) => self.offsets.remove(&key.group, &key.topic, key.partition),
+            GroupRecord::Group(key, value) => self.replay_group(&key.group, value.as_ref()),
         }
         Ok(())
     }
@@ -143,20 +138,54 @@ impl CoordinatorState for GroupState {
 
     fn loaded(&mut self, now: Moment) {
         self.set_expiry(now);
+        let groups: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        for group in groups {
+            if let Some(mut turn) = self.turn(&group, now) {
+                turn.loaded();
+            }
+        }
     }
 
-    fn settled(&mut self, (): (), _outcome: Result<(), ErrorCode>, _now: Moment) {}
+    fn settled(
+        &mut self,
+        GroupAfter { group, after }: GroupAfter,
+        outcome: Result<(), ErrorCode>,
+        now: Moment,
+    ) {
+        let Some(mut turn) = self.turn(&group, now) else { return };
+        match after {
+            After::Created if outcome.is_err() => {
+                // Who waits in it hears that it is gone.
+                self.groups.remove(&group);
+            }
+            After::Created => {}
+            After::Assigned { generation, assignments } => {
+                turn.settle_assigned(generation, &assignments, outcome);
+            }
+            After::Replaced(replaced) => turn.settle_replaced(*replaced, outcome),
+        }
+    }
 
     fn timers(&mut self) -> &mut Timers<GroupTimer> {
         &mut self.timers
     }
 
     fn fired(&mut self, timer: GroupTimer, now: Moment) -> Decision<Self> {
-        match timer {
-            GroupTimer::ExpireOffsets => {
-                self.set_expiry(now);
-                Decision::records(self.expired_offsets(now), ())
+        let (group, effect) = match timer {
+            GroupTimer::Expiry => return self.expire(now),
+            GroupTimer::Session(group, member) => {
+                let effect = self.turn(&group, now).map(|mut turn| turn.session_time_up(&member));
+                (group, effect)
             }
-        }
+            GroupTimer::Join(group) => {
+                let effect = self.turn(&group, now).map(|mut turn| turn.join_time_up());
+                (group, effect)
+            }
+            GroupTimer::Sync(group) => {
+                let effect = self.turn(&group, now).map(|mut turn| turn.sync_time_up());
+                (group, effect)
+            }
+        };
+        decision(&group, effect.unwrap_or_default(), ())
     }
 }

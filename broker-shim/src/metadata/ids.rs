@@ -123,6 +123,19 @@ pub fn random_cluster_id() -> io::Result<String> {
     random_id().map(|id| TopicId::new(id).to_string())
 }
 
+/// A version 4 UUID as Java writes it.
+///
+/// # Errors
+/// Fails where the system has no random bytes to give.
+pub(crate) fn random_uuid() -> io::Result<String> {
+    let id = u128::from_be_bytes(random_id()?);
+    let part = |from: u32, digits: usize| {
+        let bits = (id >> from) & ((1 << (4 * digits)) - 1);
+        format!("{bits:0digits$x}")
+    };
+    Ok([part(96, 8), part(80, 4), part(64, 4), part(48, 4), part(0, 12)].join("-"))
+}
+
 /// A version 4 UUID. As Kafka's `Uuid.randomUuid`: none whose text begins with a dash, which command lines would take
 /// for an option.
 fn random_id() -> io::Result<[u8; 16]> {

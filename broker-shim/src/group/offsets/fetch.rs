@@ -45,5 +45,5 @@ pub(in crate::group) fn all(offsets: &Offsets, group: &str, stability: Stability
             numbers.map(|number| (*number, one(offsets, group, name, *number, stability))).collect();
         FetchedTopic { name: Arc::clone(name), partitions }
     };
-    offsets.of_group(group).map(of_topic).collect()
+    offsets.topics_of(group).map(of_topic).collect()
 }

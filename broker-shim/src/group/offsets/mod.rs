@@ -1,11 +1,10 @@
 //! Committed offsets of the groups of a shard, and those that wait for their transactions.
 
 pub(super) mod commit;
-pub(super) mod expire;
 pub(super) mod fetch;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -56,17 +55,44 @@ pub(super) struct Offsets {
 }
 
 impl Offsets {
-    /// The groups that have committed offsets.
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.committed.keys()
+    /// The committed offsets of a group.
+    pub(super) fn of_group(&self, group: &str) -> impl Iterator<Item = (&Arc<str>, i32, &Committed)> {
+        all_in(self.committed.get(group))
     }
 
-    /// The committed offsets of a group.
-    pub(super) fn of_group(
+    /// The partitions of which a group has committed an offset, or is about to.
+    pub(super) fn all_of(&self, group: &str) -> BTreeSet<(&Arc<str>, i32)> {
+        let pending = self.pending.values().flat_map(|groups| all_in(groups.get(group)));
+        self.of_group(group).chain(pending).map(|(topic, partition, _)| (topic, partition)).collect()
+    }
+
+    /// The partitions of some topics of which a group has committed an offset, or is about to.
+    pub(super) fn of_topics(&self, wanted: &[Arc<str>]) -> impl Iterator<Item = (&Arc<str>, &Arc<str>, i32)> {
+        let groups = self.committed.keys().chain(self.pending.values().flat_map(HashMap::keys));
+        let groups: BTreeSet<&Arc<str>> = groups.collect();
+        groups.into_iter().flat_map(move |group| {
+            let all = self.all_of(group).into_iter();
+            let gone = all.filter(|(topic, _)| wanted.contains(topic));
+            gone.map(move |(topic, partition)| (group, topic, partition)).collect::<Vec<_>>()
+        })
+    }
+
+    /// The same by topic.
+    pub(super) fn topics_of(
         &self,
         group: &str,
     ) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i32, Committed>)> {
         self.committed.get(group).into_iter().flatten()
+    }
+
+    /// Whether there is an offset, or will be.
+    pub(super) fn exists(&self, group: &str, topic: &str, partition: i32) -> bool {
+        self.get(group, topic, partition).is_some() || self.is_pending(group, topic, partition)
+    }
+
+    /// Whether a transaction is open that commits offsets of the group.
+    pub(super) fn has_pending(&self, group: &str) -> bool {
+        self.pending.values().any(|groups| groups.contains_key(group))
     }
 
     pub(super) fn get(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
@@ -133,6 +159,12 @@ impl Offsets {
         self.topics.insert(Arc::clone(&name), ());
         name
     }
+}
+
+fn all_in(topics: Option<&ByTopic>) -> impl Iterator<Item = (&Arc<str>, i32, &Committed)> {
+    topics.into_iter().flatten().flat_map(|(topic, partitions)| {
+        partitions.iter().map(move |(partition, committed)| (topic, *partition, committed))
+    })
 }
 
 fn put(
