@@ -3,7 +3,7 @@
 use klamm_tests::client::Client;
 use wire::ErrorCode;
 use wire::header::ResponseHeader;
-use wire::message::RequestMessage;
+use wire::message::ApiMessage;
 use wire::messages::join_group_request::JoinGroupRequestProtocol;
 use wire::messages::leave_group_request::MemberIdentity;
 use wire::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
