@@ -75,7 +75,7 @@ impl ClassicGroup {
             state,
             since: (value.current_state_timestamp >= 0).then_some(value.current_state_timestamp),
             generation: value.generation,
-            protocol_type: Some(value.protocol_type.as_ref().into()).filter(|it: &Box<str>| !it.is_empty()),
+            protocol_type: Some(&*value.protocol_type).filter(|kind| !kind.is_empty()).map(Into::into),
             protocol: value.protocol.as_deref().map(Into::into),
             leader: value.leader.as_deref().map(Into::into),
             members: BTreeMap::new(),
