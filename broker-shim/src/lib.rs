@@ -13,6 +13,7 @@ mod connection;
 mod coordinator;
 mod effective;
 mod error_map;
+mod failed_directories;
 mod group;
 pub mod metadata;
 mod partition;

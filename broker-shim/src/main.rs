@@ -34,6 +34,8 @@ struct Arguments {
 const EXIT_CONFIG: u8 = 2;
 /// The broker could not start.
 const EXIT_START: u8 = 1;
+/// The disk of the metadata, or every disk, has failed. Kafka's code.
+const EXIT_DISK: i32 = 1;
 /// The stop was not a clean one.
 const EXIT_STOP: u8 = 3;
 
@@ -99,12 +101,19 @@ async fn run(config: Config) -> ExitCode {
     if let Err(error) = survive_file_size_limit() {
         return fail(EXIT_START, &error);
     }
-    let running = match start(config).await {
+    let mut running = match start(config).await {
         Ok(running) => running,
         Err(error) => return fail(EXIT_START, &error),
     };
     greet(&running, &log_dirs);
-    stop.wanted().await;
+    tokio::select! {
+        () = stop.wanted() => {}
+        // At once, as Kafka halts: nothing can be stored any more, and a disk that hangs must not hold up the end.
+        reason = running.failed() => {
+            eprintln!("klamm: {reason}");
+            std::process::exit(EXIT_DISK);
+        }
+    }
     tracing::info!("stopping");
     match running.shutdown().await {
         Ok(()) => ExitCode::SUCCESS,

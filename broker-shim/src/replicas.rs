@@ -26,6 +26,7 @@ use crate::{
         record::{ConfigResource, ResourceKind},
     },
     partition::Partition,
+    wait::Watched as _,
 };
 
 /// Why a partition cannot be led.
@@ -60,7 +61,7 @@ const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration
 pub(crate) struct Replicas {
     config: Arc<Config>,
     engine: Arc<Engine>,
-    /// The data directories that are online.
+    /// The data directories that came up with the broker.
     directories: BTreeMap<PathBuf, DirectoryId>,
     led: papaya::HashMap<(TopicId, i32), Arc<Partition>>,
     /// Those that could not be served, but may be later.
@@ -75,6 +76,11 @@ impl Replicas {
             online.map(|directory| (directory.path.clone(), metadata::id_of(&directory.meta))).collect();
         let led = papaya::HashMap::new();
         Self { config, engine, directories, led, failed: Mutex::default(), failed_one: Notify::new() }
+    }
+
+    /// The data directories that came up with the broker.
+    pub(crate) fn directories(&self) -> &BTreeMap<PathBuf, DirectoryId> {
+        &self.directories
     }
 
     /// A partition that is led here.
@@ -147,6 +153,10 @@ impl Replicas {
         let key = (topic.topic_id, partition.partition);
         if partition.leader != self.config.node_id {
             self.failed().remove(&key);
+            // Its data directory failed: who waits for its end gets to know.
+            if let Some(led) = self.get(topic.topic_id, partition.partition) {
+                led.watch().wake();
+            }
             return None;
         }
         match self.lead(image, topic, partition) {
@@ -233,7 +243,7 @@ impl Replicas {
         let assigned = partition.directory_on(self.config.node_id).filter(|id| !id.is_reserved());
         let Some(assigned) = assigned else {
             let is_new = partition.partition_epoch == 0;
-            let all_online = self.config.log_dirs.iter().all(|dir| self.directories.contains_key(dir));
+            let all_online = self.config.log_dirs.iter().all(|dir| self.engine.is_online(dir));
             return if is_new || all_online { Ok(None) } else { Err(LeadError::MayBeElsewhere) };
         };
         let found = self.directories.iter().find(|(_, id)| **id == assigned);

@@ -15,6 +15,7 @@ use crate::{
     config::{Config, Endpoint, keys},
     effective::Layers,
     group::Groups,
+    failed_directories::FailedDirectories,
     metadata::{
         self, Image, MetadataHandle, MetadataListener, MetadataOptions, SegmentPolicy, SnapshotPolicy,
         format::{Format, FormatError, Formatted, format},
@@ -56,6 +57,8 @@ pub struct Running {
     broker: Arc<Broker>,
     /// Tries to serve partitions that could not be served at first.
     retry: JoinHandle<()>,
+    /// Looks after data directories that fail; ends with the reason for which the broker has to end.
+    failed: JoinHandle<String>,
     fresh: bool,
 }
 
@@ -89,8 +92,12 @@ pub async fn start_with_threads(
     };
     let broker = Arc::new(broker);
     let retry = tokio::spawn(Arc::clone(&broker.replicas).retry(broker.metadata.clone()));
+    let directories = broker.replicas.directories().clone();
+    let failed =
+        FailedDirectories::new(&broker.engine, &broker.metadata, directories, &config.metadata_log_dir);
+    let failed = tokio::spawn(failed.watch());
     let server = Server::serve(bound, workers, &broker, &config.connections);
-    Ok(Running { addresses, server, broker, retry, fresh })
+    Ok(Running { addresses, server, broker, retry, failed, fresh })
 }
 
 impl Running {
@@ -119,11 +126,20 @@ impl Running {
         self.broker.replicas.len()
     }
 
+    /// Waits until nothing can be served any more, and says why. Nothing can be stored then: the program is to end.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.failed).await {
+            Ok(reason) => reason,
+            Err(error) => format!("what looks after failed data directories ended: {error}"),
+        }
+    }
+
     /// Answers what was accepted, closes all connections, and writes what the next start needs to be a clean one.
     pub async fn shutdown(self) -> io::Result<()> {
-        let Self { server, broker, retry, .. } = self;
+        let Self { server, broker, retry, failed, .. } = self;
         retry.abort();
         broker.groups.stop();
+        failed.abort();
         server.stop().await;
         let stopped = broker.metadata.shutdown().await;
         match &stopped {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::config::EngineConfig;
 use crate::engine::{Logs, write_checkpoints};
 use crate::home::{Doomed, Errands, Home};
-use crate::io::{is_full, remove_dir_all};
+use crate::io::{is_full, is_shortage, remove_dir_all};
 use crate::log::Log;
 use crate::retain::{self, LogStart};
 use crate::segment::ignore_missing;
@@ -107,10 +107,19 @@ impl Keeper {
             logs.iter().for_each(|log| log.expire_producers(TimestampMs::new(now)));
         }
         self.remove_deleted(now);
-        if (moved || self.checkpoints.is_due(now))
-            && let Err(error) = write_checkpoints(&self.home, &logs)
-        {
+        let due = self.checkpoints.is_due(now);
+        if (due && self.home.is_still_there()) || moved {
+            self.write_checkpoints(&logs);
+        }
+    }
+
+    // A disk that does not take them takes nothing, as in Kafka.
+    fn write_checkpoints(&self, logs: &[Arc<Log>]) {
+        if let Err(error) = write_checkpoints(&self.home, logs) {
             tracing::warn!("checkpoints in {} were not written: {error}", self.home.path.display());
+            if !is_shortage(&error) {
+                self.home.dir_state().fail("checkpoint", &self.home.path, error);
+            }
         }
     }
 

@@ -254,6 +254,35 @@ pub enum CreateLogError {
     },
 }
 
+/// Why a log is not moved to another data directory.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveLogError {
+    /// The directory is none of the engine's.
+    #[error("{} is no data directory of this engine", dir.display())]
+    UnknownDirectory {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// There is no such log.
+    #[error("{partition} has no log")]
+    UnknownLog {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// The directory that it lies in, or that it is to lie in, is offline.
+    #[error(transparent)]
+    Offline(#[from] OfflineError),
+    /// The operating system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The directory.
+        path: PathBuf,
+        /// The refusal.
+        error: io::Error,
+    },
+}
+
 /// The directory of a log is offline.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::commit::{Committer, DirState};
-use crate::io::Disk;
+use crate::io::{Disk, is_shortage};
+use crate::log_dir::{LOCK_FILE, META_PROPERTIES_FILE};
 use crate::types::TopicPartition;
 
 pub(crate) struct Home {
@@ -82,6 +83,19 @@ impl Home {
 
     pub(crate) fn dir_state(&self) -> &Arc<DirState> {
         self.committer.dir_state()
+    }
+
+    /// Whether the directory still serves. One whose files have all vanished, because its disk was taken away or somebody
+    /// removed it, no longer does: what were written to its path now would be on another disk.
+    pub(crate) fn is_still_there(&self) -> bool {
+        let identity =
+            [META_PROPERTIES_FILE, LOCK_FILE].map(|name| self.disk.metadata(&self.path.join(name)));
+        if let [Err(error), Err(_)] = identity
+            && !is_shortage(&error)
+        {
+            self.dir_state().fail("look", &self.path.join(META_PROPERTIES_FILE), error);
+        }
+        self.dir_state().offline().is_none()
     }
 
     /// How long a silent producer is remembered.

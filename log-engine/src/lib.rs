@@ -59,6 +59,7 @@ mod metrics;
 pub mod producer;
 mod retain;
 mod segment;
+mod throttle;
 pub mod types;
 
 pub use clean::{CleanerConfig, CleaningError, CleaningReport};
@@ -67,8 +68,10 @@ pub use commit::Durability;
 pub use config::{
     CleanupPolicy, DiskChoice, EngineConfig, FlushPolicy, InvalidConfig, LogConfig, TargetCompression,
 };
-pub use engine::{DirectoryReport, Engine, OfflineDirectory, OpenReport};
-pub use error::{AppendError, Corruption, CreateLogError, OpenError, ReadError, Rule, TruncateError};
+pub use engine::{DirectoryReport, Engine, LogMove, MoveListener, OfflineDirectory, OpenReport};
+pub use error::{
+    AppendError, Corruption, CreateLogError, MoveLogError, OpenError, ReadError, Rule, TruncateError,
+};
 pub use log::{
     AppendRequest, AppendTicket, Appended, Attempt, EndListener, Fetched, FetchedData, FoundOffset,
     Isolation, Log, LogOffsets, LogOpening, PostponedAppend, ReadRequest, TimestampQuery,

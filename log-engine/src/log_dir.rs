@@ -19,6 +19,10 @@ pub const CLEAN_SHUTDOWN_FILE: &str = ".kafka_cleanshutdown";
 /// Says which topic a partition's directory belongs to.
 pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 
+/// In a partition's directory: it is the complete copy of a log that was moved here, and what still lies in the old place
+/// may go. Ours; gone once the old place is.
+pub(crate) const RELOCATED_FILE: &str = ".klamm-relocated";
+
 /// The metadata log: it lies among the partitions, but keeps its own recovery point (its snapshots), so the checkpoint
 /// files do not list it.
 pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";

@@ -1,7 +1,7 @@
 //! Several data directories: a partition is served from the directory that it was placed in, or not at all.
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use klamm_tests::client::{Client, batch};
 use klamm_tests::hooked_disk::{HookedDisk, Hooks};
 use log_engine::batch::Compression;
-use log_engine::io::{BackendChoice, FileHandle, NativeDisk, OpenMode};
+use log_engine::io::{BackendChoice, FileHandle, NativeDisk, OpenMode, ShortWrite};
 use wire::ErrorCode;
 use wire::messages::MetadataRequest;
 use wire::messages::metadata_request::MetadataRequestTopic;
@@ -201,4 +201,96 @@ fn a_log_that_could_not_be_made_is_made_once_that_is_possible() {
     for partition in 0..PARTITIONS {
         until("a log made without a restart", || produce_to(&mut client, partition).0 == ErrorCode::None);
     }
+}
+
+/// Fails whatever changes files of one data directory, once it is told to.
+#[derive(Debug, Default)]
+struct Failing(AtomicBool);
+
+impl Failing {
+    fn answer(&self, path: &Path) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) && path.components().any(|part| part.as_os_str() == "b") {
+            return Err(io::Error::from_raw_os_error(rustix::io::Errno::IO.raw_os_error()));
+        }
+        Ok(())
+    }
+}
+
+impl Hooks for Failing {
+    fn opened(&self, file: &FileHandle, mode: OpenMode) -> io::Result<()> {
+        if mode == OpenMode::Read { Ok(()) } else { self.answer(file.path()) }
+    }
+
+    fn write(&self, file: &FileHandle, parts: &[IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
+        self.answer(file.path()).map_err(|error| ShortWrite { written: 0, error })?;
+        file.write_vectored_all_at(parts, position)
+    }
+
+    fn syncing(&self, path: &Path) -> io::Result<()> {
+        self.answer(path)
+    }
+}
+
+#[test]
+fn a_directory_that_fails_while_the_broker_runs_takes_only_its_partitions_away_until_it_is_back() {
+    let failing = Arc::new(Failing::default());
+    let disk = || Arc::new(HookedDisk::new(Arc::clone(&failing) as Arc<dyn Hooks>));
+    let mut klamm = Klamm::start_on_two(disk());
+    let mut client = klamm.client();
+    create(&mut client, "t", PARTITIONS, &[]);
+    for partition in 0..PARTITIONS {
+        assert_eq!(produce_to(&mut client, partition), (ErrorCode::None, 0));
+    }
+    let in_b = placement(&klamm);
+
+    failing.0.store(true, Ordering::Relaxed);
+    for (partition, in_b) in (0..).zip(&in_b) {
+        let expected = if *in_b { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+        assert_eq!(produce_to(&mut client, partition).0, expected, "partition {partition}");
+    }
+    let expected: Vec<_> = in_b
+        .iter()
+        .map(|in_b| if *in_b { (ErrorCode::LeaderNotAvailable, -1) } else { (ErrorCode::None, 1) })
+        .collect();
+    until("metadata that know of it", || leaders(&mut client) == expected);
+    // Also who has old metadata is told of the disk, as by Kafka.
+    for (partition, in_b) in (0..).zip(&in_b) {
+        let expected = if *in_b { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+        assert_eq!(produce_to(&mut client, partition).0, expected, "partition {partition}");
+    }
+    create(&mut client, "new", 3, &[]);
+    assert!((0..3).all(|number| klamm.directory().join(format!("a/new-{number}")).exists()));
+    drop(client);
+
+    klamm.stop_badly();
+    klamm.restart_with(2, disk());
+    assert_eq!(leaders(&mut klamm.client()), expected, "the directory still fails");
+    klamm.stop();
+    failing.0.store(false, Ordering::Relaxed);
+    klamm.restart_with(2, disk());
+    let mut client = klamm.client();
+    assert_eq!(leaders(&mut client), [(ErrorCode::None, 1); PARTITIONS as usize]);
+    for (partition, in_b) in (0..).zip(in_b) {
+        assert_eq!(produce_to(&mut client, partition), (ErrorCode::None, if in_b { 1 } else { 3 }));
+    }
+}
+
+#[test]
+fn nothing_is_made_in_a_directory_that_vanished_and_the_next_start_is_as_good_as_any() {
+    let mut klamm = filled();
+    let in_b = placement(&klamm);
+    fs::rename(klamm.directory().join("b"), klamm.directory().join("elsewhere")).expect("moved");
+    let mut client = klamm.client();
+    create(&mut client, "new", 4, &[]);
+    assert!(!klamm.directory().join("b").exists(), "the bare path is not made");
+    assert!(klamm.directory().join("a/new-3").exists());
+    until("metadata that know of it", || {
+        let expected = in_b.iter().map(|in_b| if *in_b { -1 } else { 1 });
+        leaders(&mut client).into_iter().map(|(_, leader)| leader).eq(expected)
+    });
+    drop(client);
+    klamm.stop_badly();
+    klamm.start_again(|dir| fs::rename(dir.join("elsewhere"), dir.join("b")).expect("moved back"));
+    let mut client = klamm.client();
+    assert_eq!(leaders(&mut client), [(ErrorCode::None, 1); PARTITIONS as usize]);
 }

@@ -89,6 +89,11 @@ impl Klamm {
     /// Stops cleanly, does something to the directory, and starts again.
     pub(crate) fn restart_after(&mut self, act: impl FnOnce(&Path)) {
         self.stop();
+        self.start_again(act);
+    }
+
+    /// Does something to the directory of a broker that was stopped, and starts it again.
+    pub(crate) fn start_again(&mut self, act: impl FnOnce(&Path)) {
         act(self.directory.path());
         let config = config(self.directory.path(), &self.overrides);
         let running = self.runtime.block_on(start(config));
@@ -115,7 +120,8 @@ impl Klamm {
         }
     }
 
-    fn stop(&mut self) {
+    /// Stops cleanly.
+    pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             self.runtime.block_on(running.shutdown()).expect("the broker stops");
         }

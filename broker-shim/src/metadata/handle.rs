@@ -10,7 +10,7 @@ use log_engine::{io::Disk, types::TopicId};
 use super::{
     TopicImage,
     controller::{self, ChangeError, ControllerConfig, Requests, StartError},
-    ids,
+    ids::{self, DirectoryId},
     image::Image,
     leadership,
     ops::{
@@ -153,6 +153,16 @@ impl MetadataHandle {
     pub async fn assign_directories(&self, assignments: Vec<DirectoryAssignment>) -> Result<(), ChangeError> {
         self.requests
             .submit(move |image, rules| (ops::assign_directories(image, rules.node_id, &assignments), ()))
+            .await
+    }
+
+    /// Records that data directories of this broker failed.
+    ///
+    /// # Errors
+    /// Where nothing could be stored.
+    pub async fn lose_directories(&self, failed: Vec<DirectoryId>) -> Result<(), ChangeError> {
+        self.requests
+            .submit(move |image, rules| (leadership::lose_directories(image, rules.node_id, &failed), ()))
             .await
     }
 

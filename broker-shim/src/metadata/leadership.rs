@@ -153,6 +153,23 @@ pub(super) fn register_broker(
     records
 }
 
+/// Data directories of the broker failed: their partitions lose it as if it were gone, and it is registered with those
+/// that are left (Kafka's `ReplicationControlManager.handleDirectoriesOffline`, KIP-858).
+pub(super) fn lose_directories(image: &Image, node_id: i32, failed: &[DirectoryId]) -> Vec<MetadataRecord> {
+    let Some(broker) = image.broker(node_id) else { return Vec::new() };
+    let (lost, left): (Vec<_>, Vec<_>) = broker.log_dirs.iter().partition(|id| failed.contains(id));
+    if lost.is_empty() {
+        return Vec::new();
+    }
+    let elr = image.has_elr();
+    let lies_there =
+        |partition: &PartitionImage| partition.directory_on(node_id).is_some_and(|id| lost.contains(&id));
+    let mut records =
+        changes(image, |partition| lies_there(partition).then(|| leave(partition, node_id, elr)).flatten());
+    records.push(registration_change(node_id, broker.broker_epoch, |change| change.log_dirs = Some(left)));
+    records
+}
+
 /// The broker has opened its logs: it is fit to lead.
 pub(super) fn unfence(image: &Image, node_id: i32) -> Vec<MetadataRecord> {
     let Some(broker) = image.broker(node_id) else { return Vec::new() };

@@ -9,7 +9,7 @@ use crate::batch::control::ControlError;
 use crate::batch::filter::{self, FilterBuffers, RefoldError};
 use crate::batch::{BatchView, DecompressionCap, RecordError};
 use crate::error::{Corruption, ReadError};
-use crate::io::is_full;
+use crate::io::is_shortage;
 use crate::limits::CLEANED_BATCH_BYTES_MAX;
 use crate::log::Log;
 use crate::log::compact::{CleaningTurn, ExchangeError};
@@ -80,7 +80,7 @@ impl CleaningError {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Stopped | Self::Busy | Self::Changed => true,
-            Self::Io(error) => is_full(error),
+            Self::Io(error) => is_shortage(error),
             Self::Corrupt(_) | Self::Batch { .. } => false,
         }
     }

@@ -14,7 +14,6 @@ mod group;
 mod keep;
 mod offset_map;
 mod pool;
-mod throttle;
 mod transactions;
 mod walk;
 

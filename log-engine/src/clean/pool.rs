@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use crate::engine::{Logs, write_cleaner_checkpoint};
 use crate::home::Home;
 use crate::log::Log;
+use crate::throttle::Throttle;
 use crate::types::TopicPartition;
 
 use super::choose::filthiest;
 use super::cleaning::Pacer;
-use super::throttle::Throttle;
 use super::{CleanerConfig, CleaningError, CleaningReport, clean, is_due, survey};
 
 /// The threads; they end when this is dropped.

@@ -11,6 +11,13 @@ use std::sync::{Arc, OnceLock};
 pub struct DirState {
     dir: PathBuf,
     offline: OnceLock<Arc<Offline>>,
+    listener: OnceLock<Arc<dyn OfflineListener>>,
+}
+
+/// Is told once when a directory stops serving. Runs on the thread that found out: be quick.
+pub trait OfflineListener: Send + Sync + fmt::Debug {
+    /// The directory serves no more.
+    fn went_offline(&self, offline: &Offline);
 }
 
 /// Why a directory no longer serves.
@@ -42,7 +49,7 @@ impl fmt::Display for Offline {
 impl DirState {
     /// A directory that serves.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), offline: OnceLock::new() }
+        Self { dir: dir.to_owned(), offline: OnceLock::new(), listener: OnceLock::new() }
     }
 
     /// The directory.
@@ -55,6 +62,11 @@ impl DirState {
         self.offline.get()
     }
 
+    /// Names who is told of a failure from now on; the first one stays.
+    pub fn set_listener(&self, listener: Arc<dyn OfflineListener>) {
+        let _ = self.listener.set(listener);
+    }
+
     /// Takes the directory offline; the first reason stays.
     pub fn fail(&self, operation: &'static str, path: &Path, error: io::Error) -> &Arc<Offline> {
         let mut first = false;
@@ -64,6 +76,9 @@ impl DirState {
         });
         if first {
             tracing::error!("{offline}");
+            if let Some(listener) = self.listener.get() {
+                listener.went_offline(offline);
+            }
         }
         offline
     }

@@ -39,7 +39,7 @@ use bytes::Bytes;
 use crate::io::{Disk, FileHandle, QueueCounts};
 
 pub use chain::Chain;
-pub use dir_state::{DirState, Offline};
+pub use dir_state::{DirState, Offline, OfflineListener};
 pub use failure::CommitError;
 pub use ticket::{Abandoned, Resolver, Ticket};
 

@@ -18,6 +18,7 @@ impl Engine {
     /// Stops: what is on its way arrives, everything is flushed, and each directory in which all that went well gets
     /// the marker of a clean stop. Appends are refused from now on.
     pub fn close(&self) -> io::Result<()> {
+        self.moves.stop();
         self.cleaner.stop();
         let mut first_failure = Ok(());
         for directory in &self.directories {

@@ -74,6 +74,7 @@ impl Engine {
             let Some(home) = homes().find(|home| home.path == dir) else {
                 return Err(CreateLogError::UnknownDirectory { dir: dir.to_owned() });
             };
+            home.is_still_there();
             return match home.dir_state().offline() {
                 Some(offline) => Err(OfflineError(Arc::clone(offline)).into()),
                 None => Ok(Arc::clone(home)),
@@ -81,7 +82,7 @@ impl Engine {
         }
         let logs = self.logs();
         let logs_in = |home: &Arc<Home>| logs.iter().filter(|log| log.data_directory() == home.path).count();
-        match homes().filter(|home| home.dir_state().offline().is_none()).min_by_key(|home| logs_in(home)) {
+        match homes().filter(|home| home.is_still_there()).min_by_key(|home| logs_in(home)) {
             Some(home) => Ok(Arc::clone(home)),
             None => {
                 let offline = homes().find_map(|home| home.dir_state().offline().cloned());

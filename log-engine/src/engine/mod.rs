@@ -3,19 +3,21 @@
 mod close;
 mod create;
 mod logs;
+mod moves;
 mod open;
+mod relocated;
 mod remove;
 mod report;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 use crate::background::Background;
 use crate::clean::{CleanerPool, CleaningError, CleaningReport};
-use crate::commit::CommitCounts;
+use crate::commit::{CommitCounts, OfflineListener};
 use crate::config::EngineConfig;
 use crate::error::OpenError;
 use crate::home::Home;
@@ -25,11 +27,13 @@ use crate::log_dir::{self, LogDir, MetaProperties};
 use crate::metrics::EngineCounts;
 use crate::types::TopicPartition;
 
+pub use moves::{LogMove, MoveListener};
 pub use report::{DirectoryReport, OfflineDirectory, OpenReport};
 
 pub(crate) use close::{write_checkpoints, write_cleaner_checkpoint};
 pub(crate) use logs::Logs;
 
+use moves::Moves;
 use open::OpenedDirectory;
 
 /// Logs in data directories. Dropping it without [`Engine::close`] is what a crash is: the next start will be unclean.
@@ -38,6 +42,9 @@ pub struct Engine {
     directories: Vec<Directory>,
     logs: Arc<Logs>,
     cleaner: CleanerPool,
+    moves: Arc<Moves>,
+    /// What the last run had begun: partitions, and where they were to go.
+    unfinished_moves: Vec<(TopicPartition, PathBuf)>,
     disk: Arc<dyn Disk>,
     config: EngineConfig,
     report: OpenReport,
@@ -107,16 +114,14 @@ impl Engine {
         let logs = Arc::new(Logs::default());
         let mut report = OpenReport { backend: disk.backend(), directories: Vec::new(), offline };
         let mut directories = Vec::new();
-        for OpenedDirectory { log_dir, home, logs: found, openings, deleted } in opened {
+        let mut futures = Vec::new();
+        for OpenedDirectory { log_dir, home, logs: found, openings, deleted, future } in opened {
             for log in found {
                 if let Some(other) = logs.insert(Arc::clone(&log)) {
-                    return Err(OpenError::DuplicatePartition {
-                        partition: log.partition().clone(),
-                        first: other.data_directory().to_owned(),
-                        second: log.data_directory().to_owned(),
-                    });
+                    logs.insert(relocated::resolve(other, log)?);
                 }
             }
+            futures.extend(future.into_iter().map(|(partition, path)| (partition, path, Arc::clone(&home))));
             report.directories.push(DirectoryReport {
                 path: log_dir.path.clone(),
                 meta: log_dir.meta.clone(),
@@ -127,8 +132,13 @@ impl Engine {
                 Background::start(&home, &logs, &config, deleted).map_err(OpenError::io(&log_dir.path))?;
             directories.push(Directory { log_dir, home, background: Mutex::new(Some(background)) });
         }
+        if report.offline.is_empty() {
+            relocated::forget_moves(&logs, directories.len());
+        }
+        let unfinished_moves = relocated::remove_unfinished(&logs, futures);
         let cleaner = CleanerPool::new(&logs, config.cleaner);
-        Ok(Self { directories, logs, cleaner, disk, config, report, broker_epoch: AtomicI64::new(-1) })
+        let (moves, broker_epoch) = (Arc::default(), AtomicI64::new(-1));
+        Ok(Self { directories, logs, cleaner, moves, unfinished_moves, disk, config, report, broker_epoch })
     }
 
     /// What opening found.
@@ -195,6 +205,20 @@ impl Engine {
         counts
     }
 
+    /// Names who is told when a data directory fails; the first one stays. What failed before is not told, see
+    /// [`Engine::is_online`].
+    pub fn set_offline_listener(&self, listener: &Arc<dyn OfflineListener>) {
+        self.directories
+            .iter()
+            .for_each(|directory| directory.home.dir_state().set_listener(Arc::clone(listener)));
+    }
+
+    /// Whether a data directory was opened and has not failed since.
+    pub fn is_online(&self, directory: &Path) -> bool {
+        let found = self.directories.iter().find(|found| found.home.path == directory);
+        found.is_some_and(|found| found.home.dir_state().offline().is_none())
+    }
+
     /// The disk that the engine works on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
@@ -203,6 +227,12 @@ impl Engine {
     /// What the engine was opened with.
     pub fn config(&self) -> &EngineConfig {
         &self.config
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.moves.stop();
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct OpenedDirectory {
     pub(super) logs: Vec<Arc<Log>>,
     pub(super) openings: Vec<LogOpening>,
     pub(super) deleted: Vec<PathBuf>,
+    /// Copies of logs that were being moved here.
+    pub(super) future: Vec<(TopicPartition, PathBuf)>,
 }
 
 impl OpenedDirectory {
@@ -45,14 +47,22 @@ impl OpenedDirectory {
             config.producer_expiration_ms,
         );
         let checkpoints = Checkpoints::read(&home)?;
-        let mut opened = Self { log_dir, home, logs: Vec::new(), openings: Vec::new(), deleted: Vec::new() };
+        let mut opened = Self {
+            log_dir,
+            home,
+            logs: Vec::new(),
+            openings: Vec::new(),
+            deleted: Vec::new(),
+            future: Vec::new(),
+        };
         let mut partitions = Vec::new();
         for entry in disk.list(path).map_err(OpenError::io(path))? {
             match entry.name().and_then(parse_directory_name) {
                 _ if entry.kind != FileKind::Directory => {}
                 Some(DirectoryName::Partition(partition)) => partitions.push((partition, entry.path)),
                 Some(DirectoryName::Deleted(_)) => opened.deleted.push(entry.path),
-                Some(DirectoryName::Future(_) | DirectoryName::Stray(_)) | None => {}
+                Some(DirectoryName::Future(partition)) => opened.future.push((partition, entry.path)),
+                Some(DirectoryName::Stray(_)) | None => {}
             }
         }
         opened.open_logs(partitions, &checkpoints, config)?;

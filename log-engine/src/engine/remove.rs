@@ -44,7 +44,7 @@ impl Engine {
 }
 
 // Beside the log's directory, under a name that no other has.
-fn path_to_move_to(log: &Log, suffix: &str) -> PathBuf {
+pub(super) fn path_to_move_to(log: &Log, suffix: &str) -> PathBuf {
     let home = log.home();
     let id = u128::from(home.random()) << 64 | u128::from(home.random());
     home.path.join(moved_directory_name(log.partition(), id, suffix))

@@ -149,6 +149,11 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// Whether something is used up, room, descriptors or memory, which says nothing of the disk: the same may go well later.
+pub fn is_shortage(error: &io::Error) -> bool {
+    is_full(error) || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
+}
+
 /// How a file is opened.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum OpenMode {

@@ -151,9 +151,10 @@ impl Log {
             valid => valid.map_err(Arc::new)?,
         };
         let prepared = Prepared::new(request, config, valid, now);
-        match self.tail_with_room_now(&prepared)? {
-            Some(tail) => self.place(tail, prepared).map(Attempt::Started),
-            None => {
+        match self.tail_with_room_now(&prepared) {
+            Ok(Some(tail)) => self.place(tail, prepared).map(Attempt::Started),
+            Err(error) if self.successor(&error).is_none() => Err(error),
+            Ok(None) | Err(_) => {
                 let state = Postponed::Validated(prepared);
                 Ok(Attempt::WouldWait(PostponedAppend { log: Arc::clone(self), state }))
             }
@@ -167,8 +168,13 @@ impl Log {
 
     fn append_prepared(self: &Arc<Self>, prepared: Prepared) -> Result<AppendTicket, AppendError> {
         self.home.committer.wait_for_room();
-        let tail = self.tail_with_room(&prepared)?;
-        self.place(tail, prepared)
+        match self.tail_with_room(&prepared) {
+            Ok(tail) => self.place(tail, prepared),
+            Err(error) => match self.successor(&error) {
+                Some(successor) => successor.append_prepared(prepared),
+                None => Err(error),
+            },
+        }
     }
 
     fn place(
@@ -201,7 +207,7 @@ impl Log {
         prepared: &Prepared,
     ) -> Result<MutexGuard<'a, Tail>, AppendError> {
         loop {
-            let mut tail = self.tail();
+            let mut tail = self.wait_while(self.tail(), |tail| tail.handing_over);
             self.check_open(&tail)?;
             if let Some(base_offset) = due_roll(&mut tail, prepared)? {
                 if !tail.pending.is_empty() {
@@ -225,10 +231,18 @@ impl Log {
     fn tail_with_room_now(&self, prepared: &Prepared) -> Result<Option<MutexGuard<'_, Tail>>, AppendError> {
         let Some(mut tail) = self.tail_soon() else { return Ok(None) };
         self.check_open(&tail)?;
+        if tail.handing_over {
+            return Ok(None);
+        }
         if tail.first_timestamp == FirstTimestamp::Unread || due_roll(&mut tail, prepared)?.is_some() {
             return Ok(None);
         }
         Ok(stands_on_ground(&tail, prepared).then_some(tail))
+    }
+
+    // The log that goes on where this one is closed.
+    fn successor(&self, error: &AppendError) -> Option<&Arc<Self>> {
+        if matches!(error, AppendError::Closed) { self.successor.get() } else { None }
     }
 
     fn check_open(&self, tail: &Tail) -> Result<(), AppendError> {

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::Log;
+use super::flush::Flushed;
 
 impl Log {
     /// Refuses appends from now on and waits for those on their way.
@@ -28,6 +29,10 @@ impl Log {
         if flushed.gone {
             return Ok(false);
         }
+        self.move_away(&mut flushed, path).map(|()| true)
+    }
+
+    pub(super) fn move_away(&self, flushed: &mut Flushed, path: &Path) -> io::Result<()> {
         for segment in self.segments().iter() {
             segment.open_all()?;
         }
@@ -37,6 +42,6 @@ impl Log {
             segment.follow_path();
         }
         flushed.gone = true;
-        Ok(true)
+        Ok(())
     }
 }

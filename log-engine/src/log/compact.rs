@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::ReadError;
-use crate::io::is_full;
+use crate::io::is_shortage;
 use crate::producer::ProducerEntry;
 use crate::segment::scan::ReadMode;
 use crate::segment::txn_index::AbortedTransaction;
@@ -170,7 +170,7 @@ impl Log {
         if let Err(error) = ready {
             self.discard_cleaned(cleaned.base_offset);
             // What names the disk holds is not known then, and a start might finish what was given up here.
-            if !is_full(&error) {
+            if !is_shortage(&error) {
                 self.fail_directory("compaction", &error);
             }
             return Err(error.into());

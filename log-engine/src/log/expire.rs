@@ -31,7 +31,12 @@ impl Log {
         let mut tail = self.tail();
         let end = tail.next_offset;
         let unchanged = decided_on.last().is_some_and(|active| active.end_offset == end);
-        if tail.closed || !tail.pending.is_empty() || !unchanged || tail.active.base_offset == end {
+        if tail.closed
+            || tail.handing_over
+            || !tail.pending.is_empty()
+            || !unchanged
+            || tail.active.base_offset == end
+        {
             return Ok(false);
         }
         self.roll(&mut tail, end, self.home.clock.now()).map(|()| true).map_err(io::Error::other)

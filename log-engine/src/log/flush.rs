@@ -11,7 +11,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
 use crate::error::AppendError;
-use crate::io::{atomic_replace, is_full};
+use crate::io::{atomic_replace, is_shortage};
 use crate::segment::Segment;
 use crate::types::Offset;
 
@@ -30,11 +30,11 @@ pub(super) struct Flushed {
 
 impl Log {
     /// Everything published so far becomes durable, and the recovery point moves behind it. A failing disk takes the
-    /// directory offline; one that is merely full does not: what cannot be written then can be made again. Without
-    /// effect on a log that was deleted.
+    /// directory offline; one that is merely full does not, nor does a want of descriptors: what cannot be written then can
+    /// be made again. Without effect on a log that was deleted.
     pub fn flush(&self) -> io::Result<()> {
         self.flush_to_recovery_point().inspect_err(|error| {
-            if !is_full(error) {
+            if !is_shortage(error) {
                 self.fail_directory("flush", error);
             }
         })
@@ -164,12 +164,9 @@ impl Log {
         if in_place.gone {
             return;
         }
-        let end = self.offsets.log_end();
-        if let Err(error) = self.sync_before(end) {
-            self.fail_directory("flush", &error);
-            return;
+        if let Err(error) = self.sync_records() {
+            self.note_failed_flush(&error);
         }
-        self.offsets.raise_durable_end(end);
     }
 
     /// Segments that begin before `end`, and the names of their files.
@@ -184,37 +181,34 @@ impl Log {
         for segment in older {
             self.sync_segment(&segment)?;
         }
-        self.sync_names()
-    }
-
-    // As with a file: once this has failed, nobody knows which names last.
-    fn sync_names(&self) -> io::Result<()> {
-        let synced = self.home.disk.sync_dir(&self.path.get());
-        if let Err(error) = &synced
-            && !self.flushed().gone
-        {
-            self.fail_directory("flush", error);
-        }
-        synced
+        self.home.disk.sync_dir(&self.path.get())
     }
 
     /// The records published so far become durable; the recovery point stays, so that nothing is written for it, which a
     /// full disk would refuse.
     pub fn flush_records(&self) -> io::Result<()> {
+        let in_place = self.flushed();
+        if in_place.gone {
+            return Ok(());
+        }
+        self.sync_records().inspect_err(|error| self.note_failed_flush(error))
+    }
+
+    fn sync_records(&self) -> io::Result<()> {
         let end = self.offsets.log_end();
         let from = self.offsets.durable_end();
         let segments: Vec<Arc<Segment>> = self.segments().floor_and_after(from).cloned().collect();
         for segment in segments {
             segment.file()?.sync_data().inspect_err(|error| self.fail_directory("flush", error))?;
         }
-        self.sync_names()?;
+        self.home.disk.sync_dir(&self.path.get())?;
         self.offsets.raise_durable_end(end);
         Ok(())
     }
 
     /// Flushing a file of the log's directory failed.
     pub(crate) fn note_failed_flush(&self, error: &io::Error) {
-        if !is_full(error) {
+        if !is_shortage(error) {
             self.fail_directory("flush", error);
         }
     }

@@ -20,6 +20,7 @@ mod offsets;
 mod producers;
 mod read;
 pub(crate) mod recover;
+pub(crate) mod relocate;
 mod roll;
 mod sweep;
 mod tail;
@@ -78,6 +79,8 @@ pub struct Log {
     compaction: compact::CompactionState,
     flushed_at: AtomicI64,
     end_listener: OnceLock<Arc<dyn EndListener>>,
+    // The same log in another data directory, once it went on there.
+    successor: OnceLock<Arc<Log>>,
 }
 
 /// Is told after every publication, before the append is acknowledged. Runs on the thread that published: be quick, and do not append from it.
@@ -188,7 +191,11 @@ impl Log {
     /// flush makes it so, and until then the batches of the epoch tell of it. Without effect on the disk where the log was
     /// deleted.
     pub fn begin_epoch(&self, epoch: LeaderEpoch) -> io::Result<()> {
-        let mut tail = self.wait_until_drained(self.tail());
+        let mut tail = self.wait_while(self.tail(), |tail| tail.handing_over || !tail.pending.is_empty());
+        if let Some(successor) = self.successor.get() {
+            drop(tail);
+            return successor.begin_epoch(epoch);
+        }
         let start = tail.next_offset;
         if tail.epochs.assign(epoch, start) {
             self.epochs_dirty.store(true, Ordering::Release);

@@ -364,6 +364,7 @@ impl<'a> Recovery<'a> {
             compaction: CompactionState::new(seed.cleaned_to),
             flushed_at: AtomicI64::new(seed.home.clock.now().get()),
             end_listener: OnceLock::new(),
+            successor: OnceLock::new(),
         });
         Ok((log, self.opening))
     }

@@ -27,6 +27,8 @@ pub(super) struct Tail {
     pub(super) closed: bool,
     /// What appends are that do not say how durable they want to be.
     pub(super) policy: FlushPolicy,
+    /// The log is about to go on in another directory: who wants to append waits.
+    pub(super) handing_over: bool,
     /// Where the next record goes.
     pub(super) next_offset: Offset,
     /// The segment that takes it.
@@ -98,6 +100,7 @@ impl Tail {
         let mut tail = Self {
             closed: false,
             policy,
+            handing_over: false,
             next_offset: log_end,
             file: active.file()?,
             active: Arc::clone(&active),

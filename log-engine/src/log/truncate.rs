@@ -130,7 +130,7 @@ impl Log {
     }
 
     fn open_and_drained(&self) -> Result<MutexGuard<'_, Tail>, TruncateError> {
-        let tail = self.wait_until_drained(self.tail());
+        let tail = self.wait_while(self.tail(), |tail| tail.handing_over || !tail.pending.is_empty());
         if tail.closed { Err(TruncateError::Closed) } else { Ok(tail) }
     }
 }

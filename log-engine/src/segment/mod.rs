@@ -276,6 +276,12 @@ impl Segment {
         Ok(std::iter::once(log_file).chain(indexes).chain(txn_index))
     }
 
+    /// What else belongs to the records published so far: the indexes, complete as of now.
+    pub(crate) fn index_files(&self) -> io::Result<Vec<(FileType, FileHandle)>> {
+        let types = [FileType::OffsetIndex, FileType::TimeIndex, FileType::TxnIndex];
+        Ok(types.into_iter().zip(self.files_to_sync()?.skip(1)).collect())
+    }
+
     // An append that fills the page meanwhile writes the same bytes to the same place.
     fn write_entries<E: Entry>(&self, files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
         let file = self.open_index(files, index)?;

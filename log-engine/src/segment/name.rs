@@ -102,6 +102,9 @@ pub(crate) const DELETED_DIRECTORY: &str = "-delete";
 /// How the name of a stray partition's directory ends.
 pub(crate) const STRAY_DIRECTORY: &str = "-stray";
 
+/// How the name of a directory ends that a partition is being moved to.
+pub(crate) const FUTURE_DIRECTORY: &str = "-future";
+
 /// What a directory inside a data directory is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DirectoryName {
@@ -119,7 +122,7 @@ pub enum DirectoryName {
 pub fn parse_directory_name(name: &str) -> Option<DirectoryName> {
     for (suffix, make) in [
         (DELETED_DIRECTORY, DirectoryName::Deleted as fn(TopicPartition) -> DirectoryName),
-        ("-future", DirectoryName::Future),
+        (FUTURE_DIRECTORY, DirectoryName::Future),
         (STRAY_DIRECTORY, DirectoryName::Stray),
     ] {
         if let Some(rest) = name.strip_suffix(suffix)
@@ -151,7 +154,7 @@ fn parse_partition(name: &str) -> Option<TopicPartition> {
     is_legal_topic_name(topic).then(|| TopicPartition::new(topic, partition))
 }
 
-/// The directory a partition is renamed to, with [`DELETED_DIRECTORY`] or [`STRAY_DIRECTORY`] at its end. `id` makes it
+/// The directory a partition is renamed to, with what it is at its end, [`DELETED_DIRECTORY`] for instance. `id` makes it
 /// unique; 32 hexadecimal digits. Long topic names are shortened so that the name stays within 255 characters, as Kafka
 /// does.
 pub(crate) fn moved_directory_name(partition: &TopicPartition, id: u128, suffix: &str) -> String {

@@ -1,13 +1,13 @@
-//! `log.cleaner.io.max.bytes.per.second`: how long to rest so that reading and writing stay below it. Pure.
+//! `log.cleaner.io.max.bytes.per.second` and its like: how long to rest so that reading and writing stay below it. Pure.
 
 use std::time::Duration;
 
 /// Rests shorter than this are put off until more has gathered.
 const REST_MIN: Duration = Duration::from_millis(20);
 
-/// What may be read and written, all cleaner threads together.
+/// What may be read and written, by all who share it together.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     bytes_per_second: f64,
     // The time that the bytes so far take at the rate, less the time that has gone by; never below zero.
     debt: Duration,
@@ -16,12 +16,17 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    pub(super) fn new(bytes_per_second: f64) -> Self {
+    pub(crate) fn new(bytes_per_second: f64) -> Self {
         Self { bytes_per_second, debt: Duration::ZERO, last: Duration::ZERO }
     }
 
+    /// Another rate, from now on.
+    pub(crate) fn set_rate(&mut self, bytes_per_second: f64) {
+        self.bytes_per_second = bytes_per_second;
+    }
+
     /// Counts bytes that were just read or written; answers how long to rest.
-    pub(super) fn take(&mut self, bytes: u64, now: Duration) -> Duration {
+    pub(crate) fn take(&mut self, bytes: u64, now: Duration) -> Duration {
         let due = Duration::try_from_secs_f64(bytes as f64 / self.bytes_per_second).unwrap_or(Duration::MAX);
         self.debt = self.debt.saturating_sub(now.saturating_sub(self.last)).saturating_add(due);
         self.last = self.last.max(now);
