@@ -5,20 +5,21 @@
 
 use std::{
     io,
-    path::Path,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI32, Ordering},
     },
 };
 
+use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use log_engine::{
     AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
     PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
     batch::AppendOrigin,
     commit::CommitError,
-    types::{LeaderEpoch, Offset, TimestampMs},
+    types::{LeaderEpoch, Offset, TimestampMs, TopicPartition},
 };
 use wire::ErrorCode;
 
@@ -30,7 +31,9 @@ use crate::{
 /// A leading replica.
 #[derive(Debug)]
 pub(crate) struct Partition {
-    log: Arc<Log>,
+    id: TopicPartition,
+    // Another one once the log was moved to another data directory.
+    log: ArcSwap<Log>,
     leader_epoch: AtomicI32,
     /// Whether its epoch is known to the metadata and to the log, so that records may be added under it.
     takes_records: AtomicBool,
@@ -125,7 +128,8 @@ impl Partition {
         log.set_end_listener(Arc::clone(&end) as Arc<dyn EndListener>);
         log.set_high_watermark(log.offsets().log_end);
         Ok(Self {
-            log,
+            id: log.partition().clone(),
+            log: ArcSwap::new(log),
             leader_epoch: AtomicI32::new(epoch.get()),
             takes_records: AtomicBool::new(takes_records),
             deleted: AtomicBool::new(false),
@@ -134,16 +138,29 @@ impl Partition {
     }
 
     /// The data directory that the log lies in.
-    pub(crate) fn data_directory(&self) -> &Path {
-        self.log.data_directory()
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        self.log.load().data_directory().to_owned()
+    }
+
+    /// The log goes on elsewhere, and nobody has appended there yet.
+    pub(crate) fn follow(&self, log: &Arc<Log>) {
+        log.set_end_listener(Arc::clone(&self.end) as Arc<dyn EndListener>);
+        let before = self.log.swap(Arc::clone(log)).offsets();
+        log.set_high_watermark(before.high_watermark);
+        // A start that was moved while the log was on its way.
+        if log.offsets().log_start < before.log_start
+            && let Err(error) = log.delete_records_before(before.log_start)
+        {
+            tracing::warn!("{} starts earlier than it did: {error}", self.id);
+        }
     }
 
     pub(crate) fn topic(&self) -> &Arc<str> {
-        &self.log.partition().topic
+        &self.id.topic
     }
 
     pub(crate) fn number(&self) -> i32 {
-        self.log.partition().partition
+        self.id.partition
     }
 
     pub(crate) fn leader_epoch(&self) -> LeaderEpoch {
@@ -153,7 +170,7 @@ impl Partition {
     /// A newer epoch of ours.
     pub(crate) fn lead_on(&self, epoch: LeaderEpoch) -> io::Result<()> {
         if self.leader_epoch() < epoch {
-            self.log.begin_epoch(epoch)?;
+            self.log.load().begin_epoch(epoch)?;
             self.leader_epoch.store(epoch.get(), Ordering::Release);
         }
         self.takes_records.store(true, Ordering::Release);
@@ -165,7 +182,7 @@ impl Partition {
             return Ok(());
         }
         let error = Arc::new(io::ErrorKind::StorageFull.into());
-        Err(CommitError::NoSpace { path: self.log.directory(), error }.into())
+        Err(CommitError::NoSpace { path: self.log.load().directory(), error }.into())
     }
 
     /// Whether a client's idea of the leader epoch is ours; -1 is no idea.
@@ -182,13 +199,13 @@ impl Partition {
     /// Starts to append, unless that would make this thread wait.
     pub(crate) fn try_append(&self, records: BytesMut) -> Result<Attempt, AppendError> {
         self.check_takes_records()?;
-        self.log.try_append(AppendRequest::from_client(records, self.leader_epoch()))
+        self.log.load().try_append(AppendRequest::from_client(records, self.leader_epoch()))
     }
 
     /// Starts to append records of this broker's own, unless that would make this thread wait.
     pub(crate) fn try_append_own(&self, records: BytesMut) -> Result<Attempt, AppendError> {
         self.check_takes_records()?;
-        self.log.try_append(AppendRequest {
+        self.log.load().try_append(AppendRequest {
             origin: AppendOrigin::Coordinator,
             ..AppendRequest::from_client(records, self.leader_epoch())
         })
@@ -196,7 +213,7 @@ impl Partition {
 
     /// An append for another thread, behind one that was tried before.
     pub(crate) fn postpone(&self, records: BytesMut) -> PostponedAppend {
-        self.log.postpone(AppendRequest::from_client(records, self.leader_epoch()))
+        self.log.load().postpone(AppendRequest::from_client(records, self.leader_epoch()))
     }
 
     /// Until consumers can read what lies before `end`, or the topic is gone.
@@ -213,7 +230,7 @@ impl Partition {
     }
 
     pub(crate) fn offsets(&self) -> LogOffsets {
-        self.log.offsets()
+        self.log.load().offsets()
     }
 
     /// The end that a reader sees.
@@ -222,7 +239,7 @@ impl Partition {
     }
 
     pub(crate) fn min_insync_replicas(&self) -> u32 {
-        self.log.config().min_insync_replicas
+        self.log.load().config().min_insync_replicas
     }
 
     pub(crate) fn read(
@@ -234,11 +251,11 @@ impl Partition {
         mode: ReadMode,
     ) -> Result<Fetched, ReadError> {
         let isolation = visibility.isolation();
-        self.log.read(&ReadRequest { from, max_bytes, at_least_one, isolation, mode })
+        self.log.load().read(&ReadRequest { from, max_bytes, at_least_one, isolation, mode })
     }
 
     pub(crate) fn epoch_end(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        self.log.epoch_end_offset(epoch)
+        self.log.load().epoch_end_offset(epoch)
     }
 
     /// Timestamp, offset and leader epoch of what is asked for; nothing where a reader may not see it yet.
@@ -255,6 +272,7 @@ impl Partition {
         };
         let found = self
             .log
+            .load()
             .offset_for_timestamp(query, visibility.isolation())
             .map_err(|error| error_map::read(&error))?;
         Ok(found.map(|found| {
@@ -270,12 +288,12 @@ impl Partition {
         if before.get() < 0 || before > high_watermark {
             return Err(ErrorCode::OffsetOutOfRange);
         }
-        self.log.delete_records_before(before).map_err(|error| error_map::truncate(&error))?;
+        self.log.load().delete_records_before(before).map_err(|error| error_map::truncate(&error))?;
         Ok(self.offsets().log_start)
     }
 
     pub(crate) fn update_config(&self, config: LogConfig) {
-        self.log.update_config(config);
+        self.log.load().update_config(config);
     }
 
     /// Its topic is gone: who waits here learns of it.
@@ -297,7 +315,7 @@ mod tests {
         Durability, Engine, EngineConfig,
         batch::{BatchBuilder, Compression, NewRecord},
         log_dir::{self, MetaProperties},
-        types::{TopicId, TopicPartition},
+        types::TopicId,
     };
 
     use super::*;

@@ -5,12 +5,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use log_engine::{
-    CreateLogError, Engine, Log,
+    CreateLogError, Engine, Log, MoveListener,
     types::{LeaderEpoch, TopicId, TopicPartition},
 };
 
@@ -57,6 +57,14 @@ impl LeadError {
 /// So short that a disk is in use within a second of having room.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
+/// What logs that are moved between data directories may be copied at, in bytes per second.
+pub(crate) fn move_rate(layers: &Layers<'_>) -> u64 {
+    match layers.broker_number("replica.alter.log.dirs.io.max.bytes.per.second") {
+        i64::MAX => u64::MAX,
+        rate => rate.max(1).unsigned_abs(),
+    }
+}
+
 /// See the module.
 pub(crate) struct Replicas {
     config: Arc<Config>,
@@ -76,6 +84,12 @@ impl Replicas {
             online.map(|directory| (directory.path.clone(), metadata::id_of(&directory.meta))).collect();
         let led = papaya::HashMap::new();
         Self { config, engine, directories, led, failed: Mutex::default(), failed_one: Notify::new() }
+    }
+
+    /// Goes on with logs that were being moved between data directories, and hears of those that are from now on.
+    pub(crate) fn follow_moves(self: &Arc<Self>) {
+        self.engine.set_move_listener(Arc::new(Follower(Arc::downgrade(self))));
+        self.engine.resume_moves();
     }
 
     /// The data directories that came up with the broker.
@@ -162,7 +176,7 @@ impl Replicas {
         match self.lead(image, topic, partition) {
             Ok(led) => {
                 self.failed().remove(&key);
-                self.placement(topic.topic_id, partition, led.data_directory())
+                self.placement(topic.topic_id, partition, &led.data_directory())
             }
             Err(error) => {
                 self.report_failure(topic, partition.partition, &error);
@@ -274,6 +288,7 @@ impl Replicas {
         let layers = Layers::of(&self.config, image);
         if resource.kind == ResourceKind::BROKER {
             self.engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
+            self.engine.set_move_rate(move_rate(&layers));
         }
         for topic in image.topics() {
             if resource.kind == ResourceKind::TOPIC && *topic.name != *resource.name {
@@ -301,6 +316,23 @@ impl Replicas {
         let shown = Partition::show(log, LeaderEpoch::new(partition.leader_epoch))?;
         self.led.pin().insert((topic.topic_id, partition.partition), Arc::new(shown));
         Ok(())
+    }
+}
+
+/// Has partitions follow their logs to other data directories.
+#[derive(Debug)]
+struct Follower(Weak<Replicas>);
+
+impl MoveListener for Follower {
+    fn moved(&self, log: &Arc<Log>) {
+        let (Some(replicas), Some(topic_id)) = (self.0.upgrade(), log.topic_id()) else { return };
+        let key = (topic_id, log.partition().partition);
+        if let Some(led) = replicas.get(key.0, key.1) {
+            led.follow(log);
+        }
+        // Where it lies now is recorded by whoever looks at it again.
+        replicas.failed().insert(key);
+        replicas.failed_one.notify_one();
     }
 }
 

@@ -14,15 +14,15 @@ use crate::{
     broker::{Broker, Parts},
     config::{Config, Endpoint, keys},
     effective::Layers,
-    group::Groups,
     failed_directories::FailedDirectories,
+    group::Groups,
     metadata::{
         self, Image, MetadataHandle, MetadataListener, MetadataOptions, SegmentPolicy, SnapshotPolicy,
         format::{Format, FormatError, Formatted, format},
         ops::TopicDefaults,
         record,
     },
-    replicas::Replicas,
+    replicas::{Replicas, move_rate},
     server::{self, BindError, Bound, Server},
     workers::Workers,
 };
@@ -182,6 +182,8 @@ fn open(
     replicas.report_strays(&image);
     let layers = Layers::of(&config, &image);
     engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
+    engine.set_move_rate(move_rate(&layers));
+    replicas.follow_moves();
     engine.start_retention();
     engine.start_compaction().map_err(StartError::Thread)?;
     let clock = Arc::clone(&engine.config().clock);

@@ -120,6 +120,11 @@ impl Klamm {
         }
     }
 
+    /// Adds a key, in force from the next start on.
+    pub(crate) fn set(&mut self, key_and_value: &str) {
+        self.overrides.push(key_and_value.to_owned());
+    }
+
     /// Stops cleanly.
     pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {

@@ -11,6 +11,7 @@ mod full_disk;
 mod groups;
 mod in_process;
 mod list_offsets;
+mod move_replica;
 mod offsets;
 mod produce;
 mod refusals;

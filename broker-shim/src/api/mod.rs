@@ -4,6 +4,7 @@
 //! anything else is a mistake that debug builds stop at. Handlers decide what to answer; bytes and sockets are elsewhere.
 
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -13,6 +14,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_topic_partitions;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -89,6 +91,8 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::OffsetForLeaderEpoch, asks: &[(Describe, Topic)] },
     Served { key: ApiKey::DescribeConfigs, asks: &[(DescribeConfigs, Topic), (DescribeConfigs, Cluster)] },
     Served { key: ApiKey::AlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
+    Served { key: ApiKey::AlterReplicaLogDirs, asks: &[(Alter, Cluster)] },
+    Served { key: ApiKey::DescribeLogDirs, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::CreatePartitions, asks: &[(Alter, Topic)] },
     Served { key: ApiKey::DeleteGroups, asks: &[(Delete, Group)] },
     Served { key: ApiKey::IncrementalAlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
@@ -263,6 +267,12 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
         }
         ApiKey::AlterConfigs => {
             later!(alter_configs::handle_all, m::AlterConfigsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::AlterReplicaLogDirs => {
+            later!(alter_replica_log_dirs::handle, m::AlterReplicaLogDirsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeLogDirs => {
+            later!(describe_log_dirs::handle, m::DescribeLogDirsRequest<'_>, broker, context, frame)
         }
         ApiKey::CreatePartitions => {
             later!(create_partitions::handle, m::CreatePartitionsRequest<'_>, broker, context, frame)

@@ -123,6 +123,7 @@ pub const KEYS: &[Key] = &[
     key("log.retention.minutes", Int, None, Any, ReadOnly, Used, "How many minutes records are kept."),
     key("log.retention.hours", Int, Some("168"), Any, ReadOnly, Used, "How many hours records are kept."),
     key("log.retention.bytes", Long, Some("-1"), Any, ClusterWide, Used, "How many bytes of a partition are kept; -1 for all."),
+    key("replica.alter.log.dirs.io.max.bytes.per.second", Long, Some("9223372036854775807"), AtLeast(0), ClusterWide, Used, "Most bytes per second that are copied where logs are moved between data directories."),
     key("log.retention.check.interval.ms", Long, Some("300000"), AtLeast(1), ReadOnly, Used, "How often it is decided which segments go."),
     key("log.segment.delete.delay.ms", Long, Some("60000"), AtLeast(0), ClusterWide, Used, "How long a deleted segment keeps its file."),
     key("log.preallocate", Boolean, Some("false"), Any, ClusterWide, Accepted, "Reserve a segment's space on disk when it is begun."),

@@ -166,7 +166,8 @@ impl Moves {
             }
         };
         let outcome = relocation.carry_out(rest, placed);
-        if outcome.is_err() {
+        // At a stop the copy stays, so that the next start knows of the move.
+        if outcome.is_err() && !self.state().stop {
             relocation.discard();
         }
         outcome

@@ -9,6 +9,7 @@ mod cuts;
 mod damage;
 mod ends;
 mod hints;
+mod moves;
 mod policies;
 mod retention;
 mod sharing;
