@@ -20,9 +20,11 @@ impl Throttle {
         Self { bytes_per_second, debt: Duration::ZERO, last: Duration::ZERO }
     }
 
-    /// Another rate, from now on.
+    /// Another rate, from now on; what is owed at the old one is forgiven.
     pub(crate) fn set_rate(&mut self, bytes_per_second: f64) {
-        self.bytes_per_second = bytes_per_second;
+        if bytes_per_second != self.bytes_per_second {
+            (self.bytes_per_second, self.debt) = (bytes_per_second, Duration::ZERO);
+        }
     }
 
     /// Counts bytes that were just read or written; answers how long to rest.

@@ -192,10 +192,11 @@ impl Moves {
         self.state().wanted.remove(&partition);
     }
 
-    // Not longer than the move is wanted.
+    // Not longer than the move is wanted, and at that rate.
     fn sleep(&self, rest: Duration, progress: &Progress) {
         if !rest.is_zero() {
-            let goes_on = |_: &mut State| !progress.cancelled.load(Ordering::Acquire);
+            let rate = self.rate();
+            let goes_on = |_: &mut State| !progress.cancelled.load(Ordering::Acquire) && self.rate() == rate;
             let waited = self.wake.wait_timeout_while(self.state(), rest, goes_on);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
@@ -266,7 +267,11 @@ impl Engine {
     /// Most bytes per second that are copied, all moves together; `u64::MAX` is no limit.
     pub fn set_move_rate(&self, bytes_per_second: u64) {
         let rate = if bytes_per_second == u64::MAX { 0 } else { bytes_per_second.max(1) };
+        // Under the lock, so that nobody falls asleep on the old rate.
+        let state = self.moves.state();
         self.moves.bytes_per_second.store(rate, Ordering::Relaxed);
+        drop(state);
+        self.moves.wake.notify_all();
     }
 
     /// Goes on with the moves that the last run had begun: their copies are made anew.
