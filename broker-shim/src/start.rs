@@ -241,6 +241,7 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
         recovery_point_interval_ms: config.number("log.flush.offset.checkpoint.interval.ms"),
         retention_interval_ms: config.number("log.retention.check.interval.ms"),
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
+        recovery_threads: usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1),
         cleaner: cleaner_config(config),
         commit_limits: CommitLimits { group_delay_max: group_delay(config), ..CommitLimits::default() },
         ..EngineConfig::new(online, config.node_id)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, Upkeep};
 use crate::engine::{Logs, write_checkpoints};
 use crate::home::{Doomed, Errands, Home};
 use crate::io::{is_full, is_shortage, remove_dir_all};
@@ -27,11 +27,12 @@ const CHECKPOINT_INTERVAL_MS: i64 = 5_000;
 /// `producer.id.expiration.check.interval.ms`.
 const EXPIRY_INTERVAL_MS: i64 = 600_000;
 
-/// The thread; ends when this is dropped.
+/// The thread, which ends when this is dropped; or what it would do, for a caller to do.
 #[derive(Debug)]
 pub(crate) struct Background {
     home: Arc<Home>,
     thread: Option<JoinHandle<()>>,
+    keeper: Option<Keeper>,
 }
 
 impl Background {
@@ -48,7 +49,7 @@ impl Background {
                 Doomed::Directory(path),
             );
         }
-        let mut keeper = Keeper {
+        let keeper = Keeper {
             home: Arc::clone(home),
             logs: Arc::clone(logs),
             recovery_point_bytes: config.recovery_point_bytes,
@@ -57,8 +58,22 @@ impl Background {
             checkpoints: Interval::new(CHECKPOINT_INTERVAL_MS, now),
             expiry: Interval::new(EXPIRY_INTERVAL_MS, now),
         };
-        let thread = thread::Builder::new().name("log-background".to_owned()).spawn(move || keeper.run())?;
-        Ok(Self { home: Arc::clone(home), thread: Some(thread) })
+        let home = Arc::clone(home);
+        match config.upkeep {
+            Upkeep::Caller => Ok(Self { home, thread: None, keeper: Some(keeper) }),
+            Upkeep::Threads => {
+                let name = "log-background".to_owned();
+                let thread = thread::Builder::new().name(name).spawn(move || keeper.run())?;
+                Ok(Self { home, thread: Some(thread), keeper: None })
+            }
+        }
+    }
+
+    /// One round, where no thread does it.
+    pub(crate) fn look_after(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.run_once();
+        }
     }
 }
 
@@ -72,6 +87,7 @@ impl Drop for Background {
     }
 }
 
+#[derive(Debug)]
 struct Keeper {
     home: Arc<Home>,
     logs: Arc<Logs>,
@@ -83,13 +99,20 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(&mut self) {
+    fn run(mut self) {
         let _guard = Guard(Arc::clone(&self.home));
         loop {
             let errands = self.home.wait_for_errands(TICK);
             if errands.stop || self.home.dir_state().offline().is_some() {
                 return;
             }
+            self.look_after(&errands);
+        }
+    }
+
+    fn run_once(&mut self) {
+        let errands = self.home.wait_for_errands(Duration::ZERO);
+        if self.home.dir_state().offline().is_none() {
             self.look_after(&errands);
         }
     }
@@ -191,6 +214,7 @@ fn flush(log: &Log) -> bool {
 }
 
 /// Something to do every so often.
+#[derive(Debug)]
 struct Interval {
     every_ms: i64,
     last: i64,

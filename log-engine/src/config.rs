@@ -42,6 +42,21 @@ pub struct EngineConfig {
     pub producer_expiration_ms: i64,
     /// `log.cleaner.*`: how logs are compacted.
     pub cleaner: CleanerConfig,
+    /// `num.recovery.threads.per.data.dir`: threads that open the logs of a directory; at least one does.
+    pub recovery_threads: usize,
+    /// Who does what is to be done without being asked.
+    pub upkeep: Upkeep,
+}
+
+/// Who moves recovery points, writes checkpoints, applies retention and removes deleted files.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Upkeep {
+    /// A thread of the engine for each data directory.
+    #[default]
+    Threads,
+    /// The caller, with [`crate::Engine::look_after`]: a program with a scheduler of its own, or one that must do the
+    /// same in every run.
+    Caller,
 }
 
 impl fmt::Debug for EngineConfig {
@@ -79,6 +94,8 @@ impl EngineConfig {
             retention_interval_ms: 300_000,
             producer_expiration_ms: 86_400_000,
             cleaner: CleanerConfig::default(),
+            recovery_threads: 2,
+            upkeep: Upkeep::Threads,
         }
     }
 }

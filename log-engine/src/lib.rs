@@ -66,7 +66,7 @@ pub use clean::{CleanerConfig, CleaningError, CleaningReport};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use commit::Durability;
 pub use config::{
-    CleanupPolicy, DiskChoice, EngineConfig, FlushPolicy, InvalidConfig, LogConfig, TargetCompression,
+    CleanupPolicy, DiskChoice, EngineConfig, FlushPolicy, InvalidConfig, LogConfig, TargetCompression, Upkeep,
 };
 pub use engine::{DirectoryReport, Engine, LogMove, MoveListener, OfflineDirectory, OpenReport};
 pub use error::{

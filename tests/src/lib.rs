@@ -9,12 +9,12 @@ pub mod binaries;
 pub mod broker;
 pub mod client;
 pub mod corpus;
-pub mod hooked_disk;
 pub mod java_clients;
 pub mod kafka;
 pub mod oracle;
-pub mod planted;
 pub mod process;
 pub mod properties;
 pub mod questions;
 pub mod small_disk;
+
+pub use klamm_proof::{hooked_disk, planted};

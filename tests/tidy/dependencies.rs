@@ -7,11 +7,12 @@ use klamm_tests::process::run;
 use serde_json::Value;
 
 /// Our packages that each of our packages may use. Tests and benches may use all.
-const DIRECTIONS: [(&str, &[&str]); 4] = [
+const DIRECTIONS: [(&str, &[&str]); 5] = [
     ("log-engine", &[]),
     ("wire", &[]),
     ("broker-shim", &["log-engine", "wire"]),
     ("tools", &["log-engine", "wire"]),
+    ("klamm-proof", &["log-engine"]),
 ];
 
 /// Crates that would break what a layer promises: the engine starts no runtime, the codec does no I/O.

@@ -160,10 +160,6 @@ impl<'a> Cleaning<'a> {
 
     /// Cleans from the log's start to the end of what fits the map.
     pub(super) fn run(mut self, first_dirty: Offset) -> Result<CleaningReport, CleaningError> {
-        // No record goes for the sake of one that a power loss could still take.
-        if self.log.recovery_point() < self.upper {
-            self.log.flush()?;
-        }
         self.map_keys(first_dirty)?;
         let end = self.map.latest().map_or(first_dirty, Offset::next);
         let sources = self.log.segments_before(end);

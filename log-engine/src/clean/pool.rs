@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::engine::{Logs, write_cleaner_checkpoint};
+use crate::engine::{Logs, write_checkpoints, write_cleaner_checkpoint};
 use crate::home::Home;
 use crate::log::Log;
 use crate::throttle::Throttle;
@@ -144,9 +144,9 @@ impl Shared {
     }
 
     fn clean(&self, log: &Arc<Log>) -> Result<CleaningReport, CleaningError> {
-        let note = || write_cleaner_checkpoint(log.home(), &self.logs_of(log.home()));
-        let report = clean(log, &self.config, self, note)?;
-        note()?;
+        let report =
+            clean(log, &self.config, self, || write_checkpoints(log.home(), &self.logs_of(log.home())))?;
+        write_cleaner_checkpoint(log.home(), &self.logs_of(log.home()))?;
         Ok(report)
     }
 

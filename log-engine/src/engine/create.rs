@@ -131,7 +131,6 @@ fn create_files(
         high_watermark: Offset::ZERO,
         cleaned_to: None,
         unproven: Unproven::Cut,
-        may_have_gaps: false,
     };
     let (log, _) = Log::open(seed).map_err(|error| io::Error::other(error.to_string()))?;
     // The new files' names, then the new directory's: what is appended durably must be found after a power loss.

@@ -12,7 +12,7 @@ mod report;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::background::Background;
@@ -171,6 +171,18 @@ impl Engine {
     /// coordinator.
     pub fn set_transaction_verification(&self, demanded: bool) {
         self.directories.iter().for_each(|directory| directory.home.demand_verification(demanded));
+    }
+
+    /// One round of what background threads do, on this thread: moves the recovery points that are due, writes
+    /// checkpoints, applies retention once it was started, removes what was deleted long enough ago. Does nothing where
+    /// [`crate::Upkeep::Threads`] do it.
+    pub fn look_after(&self) {
+        for directory in &self.directories {
+            let mut background = directory.background.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(background) = &mut *background {
+                background.look_after();
+            }
+        }
     }
 
     /// Begins deleting what the logs' configurations say is too old or too much. Not begun by opening, because until

@@ -69,14 +69,12 @@ impl OpenedDirectory {
         Ok(opened)
     }
 
-    // `num.recovery.threads.per.data.dir`, whose default is 2.
     fn open_logs(
         &mut self,
         partitions: Vec<(TopicPartition, PathBuf)>,
         checkpoints: &Checkpoints,
         config: &EngineConfig,
     ) -> Result<(), OpenError> {
-        const RECOVERY_THREADS: usize = 2;
         let clean = matches!(self.log_dir.shutdown, Shutdown::Clean { .. });
         let home = &self.home;
         let waiting = Mutex::new(partitions);
@@ -89,7 +87,8 @@ impl OpenedDirectory {
             Ok::<_, OpenError>(opened)
         };
         let opened: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..RECOVERY_THREADS).map(|_| scope.spawn(open_some)).collect();
+            let threads: Vec<_> =
+                (0..config.recovery_threads.max(1)).map(|_| scope.spawn(open_some)).collect();
             threads.into_iter().map(|thread| thread.join().expect("opening a log does not panic")).collect()
         });
         for opened in opened {
@@ -183,7 +182,6 @@ fn open_log(
         log_start: known(&checkpoints.log_starts),
         high_watermark: known(&checkpoints.high_watermarks),
         cleaned_to: checkpoints.cleaned.get(&partition).copied(),
-        may_have_gaps: config.cleanup_policy.compact || checkpoints.cleaned.contains_key(&partition),
         unproven: if is_metadata { Unproven::CutTornEnd } else { Unproven::Cut },
         partition,
     };

@@ -41,7 +41,7 @@ impl Log {
     }
 
     // Whatever a failed flush of a file answers, its content on the disk is unknown from then on.
-    fn sync_segment(&self, segment: &Segment) -> io::Result<()> {
+    pub(super) fn sync_segment(&self, segment: &Segment) -> io::Result<()> {
         let mut files = segment.files_to_sync()?;
         files.try_for_each(|file| file.sync_data()).inspect_err(|error| self.fail_directory("flush", error))
     }

@@ -8,13 +8,13 @@ use crate::batch::control::TxnOutcome;
 use crate::batch::{BatchHeader, BatchSummary, BatchView, HEADER_LEN};
 use crate::checkpoint::read_small_file;
 use crate::error::ReadError;
-use crate::io::{Disk, DiskFile, OpenMode};
+use crate::io::{Disk, DiskFile, FileHandle, OpenMode};
 use crate::producer::{CompletedTxn, ProducerStates};
 use crate::segment::Segment;
 use crate::segment::data::FileSlice;
 use crate::segment::ignore_missing;
 use crate::segment::name::{FileState, FileType, file_name, parse_file_name};
-use crate::segment::scan::{BatchAt, ReadMode, read_exact};
+use crate::segment::scan::{BatchAt, ReadMode, header_at, read_exact};
 use crate::segment::txn_index::AbortedTransaction;
 use crate::types::{Offset, TimestampMs};
 
@@ -79,6 +79,27 @@ pub(super) fn replay(
             }
             next = readable(segment.batch_after(&batch, size, ReadMode::Blocking))?;
         }
+    }
+    states.advance_end_offset(until);
+    Ok(())
+}
+
+/// The same from the first batches of a file, which is not a segment yet.
+pub(super) fn replay_file(
+    states: &mut ProducerStates,
+    file: &FileHandle,
+    until: Offset,
+) -> Result<(), ReadError> {
+    let (from, length) = (states.end_offset(), file.len()?);
+    let mut position = 0;
+    while let Some(batch) = readable(header_at(&**file, position, length, ReadMode::Blocking))? {
+        if batch.base_offset >= until {
+            break;
+        }
+        if batch.base_offset >= from && batch.magic >= 2 {
+            states.replay(&summary_at(file, &batch)?);
+        }
+        position = batch.end();
     }
     states.advance_end_offset(until);
     Ok(())

@@ -14,6 +14,7 @@ use crate::config::LogConfig;
 use crate::epoch::EpochCache;
 use crate::error::{Corruption, ReadError, Rule};
 use crate::home::{Doomed, Home};
+use crate::io::OpenMode;
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
@@ -28,7 +29,7 @@ use super::compact::CompactionState;
 use super::flush::Flushed;
 use super::offsets::SharedOffsets;
 use super::producers::{
-    aborted_transaction, list_snapshots, load_newest, remove_snapshots, replay, summary_of,
+    aborted_transaction, list_snapshots, load_newest, remove_snapshots, replay, replay_file, summary_of,
 };
 use super::sweep::sweep;
 use super::tail::Tail;
@@ -63,8 +64,6 @@ pub(crate) struct LogSeed {
     pub(crate) cleaned_to: Option<Offset>,
     /// What becomes of records behind the recovery point that are damaged.
     pub(crate) unproven: Unproven,
-    /// Compaction leaves gaps between offsets; where there was none, a gap is a loss.
-    pub(crate) may_have_gaps: bool,
 }
 
 impl Log {
@@ -85,17 +84,20 @@ struct Recovery<'a> {
     producers: Option<ProducerStates>,
     epochs: EpochCache,
     epochs_dirty: bool,
+    // There is no checkpoint of them, or none that can be read.
+    epochs_lost: bool,
     // The last batch checked, which the next segment must continue.
     previous: Option<BatchAt>,
     // Where the segment before ends, if it was looked at after an unclean stop.
     scanned_end: Option<Offset>,
+    // Compaction was here: it leaves gaps between offsets.
     may_have_gaps: bool,
 }
 
 impl<'a> Recovery<'a> {
     fn new(seed: &'a LogSeed) -> Result<Self, ReadError> {
         let path = seed.path.get().join(LEADER_EPOCH_FILE);
-        let (epochs, epochs_dirty) = match checkpoint::read_epochs(&seed.home.disk, &path) {
+        let (epochs, epochs_lost) = match checkpoint::read_epochs(&seed.home.disk, &path) {
             Ok(Some(entries)) => (EpochCache::from_entries(entries), false),
             // Absent or damaged: the batches tell.
             Ok(None) | Err(ReadCheckpointError::Corrupt(_)) => (EpochCache::default(), true),
@@ -114,10 +116,11 @@ impl<'a> Recovery<'a> {
             segments: Vec::new(),
             producers: None,
             epochs,
-            epochs_dirty,
+            epochs_dirty: false,
+            epochs_lost,
             previous: None,
             scanned_end: None,
-            may_have_gaps: seed.may_have_gaps,
+            may_have_gaps: false,
         })
     }
 
@@ -143,11 +146,13 @@ impl<'a> Recovery<'a> {
     }
 
     // A power loss can take the end of a segment and spare the one behind it: a batch that continues nothing is not
-    // part of the log, nor is a segment. Kafka keeps such a hole; but only compaction makes one that is none, and it
-    // leaves traces: its checkpoint, or gaps inside the segment before.
+    // part of the log, nor is a segment. Kafka keeps such a hole; but only compaction makes one that is none. Ours makes
+    // none behind the recovery point (see `clean`), Kafka's leaves traces: its checkpoint, or gaps inside the segment
+    // before.
     fn check_order(&mut self, base: Offset) {
         let Some(expected) = self.scanned_end.filter(|_| self.opening.damage.is_none()) else { return };
-        if base < expected || (base > expected && !self.may_have_gaps) {
+        let compacted_to = self.seed.cleaned_to.unwrap_or(Offset::ZERO).max(self.seed.recovery_point);
+        if base < expected || (base > expected && base > compacted_to && !self.may_have_gaps) {
             let rule = Rule::SegmentOrder { base, expected };
             let file = self.seed.path.file(base, FileType::Log);
             tracing::warn!("{} ends at {expected}: segment {base} does not continue it", self.seed.partition);
@@ -204,6 +209,7 @@ impl<'a> Recovery<'a> {
     fn rebuild_with(&mut self, base: Offset, unproven: Unproven) -> Result<Rebuilt, ReadError> {
         let trusted_before = if self.seed.clean { base } else { self.seed.recovery_point.max(base) };
         let mut producers = self.producers_at(base)?;
+        let told = self.epochs.clone();
         let request = RebuildRequest {
             disk: &self.seed.home.disk,
             path: &self.seed.path,
@@ -212,18 +218,30 @@ impl<'a> Recovery<'a> {
             index_interval_bytes: self.seed.config.index_interval_bytes,
             previous: self.previous,
             unproven,
+            epochs: &told,
         };
-        let (epochs, epochs_dirty) = (&mut self.epochs, &mut self.epochs_dirty);
-        let may_have_gaps = &mut self.may_have_gaps;
+        let Self { seed, segments, epochs, epochs_dirty, may_have_gaps, .. } = self;
         let mut last: Option<BatchAt> = None;
+        let mut unreadable = Ok(());
         let rebuilt = rebuild(&request, |batch| {
-            *epochs_dirty |= epochs.assign(batch.at.leader_epoch, batch.at.base_offset);
+            // A newer one that the checkpoint knows of begins further behind.
+            if epochs.latest().is_none_or(|latest| latest < batch.at.leader_epoch) {
+                *epochs_dirty |= epochs.assign(batch.at.leader_epoch, batch.at.base_offset);
+            }
+            if last.is_none() && producers.end_offset() < batch.at.base_offset {
+                // What was believed, and so not looked at, was written by somebody too.
+                match believed_producers(seed, segments, base, batch.at.base_offset) {
+                    Ok(believed) => producers = believed,
+                    Err(error) => unreadable = Err(error),
+                }
+            }
             let continues = last.is_none_or(|last| last.last_offset.next() == batch.at.base_offset);
             last = Some(batch.at);
             let summary = summary_of(batch.bytes, batch.at.position).filter(|_| batch.at.magic >= 2)?;
             *may_have_gaps |= !continues || summary.record_count != summary.last_offset_delta + 1;
             aborted_transaction(&producers.replay(&summary)?)
         })?;
+        unreadable?;
         self.producers = Some(producers);
         self.previous = last.or(self.previous);
         self.scanned_end = (!self.seed.clean).then(|| rebuilt.segment.published().1);
@@ -296,8 +314,9 @@ impl<'a> Recovery<'a> {
     }
 
     fn restore_epochs(&mut self, log_start: Offset, log_end: Offset) -> Result<(), ReadError> {
-        if self.epochs_dirty && self.epochs.entries().is_empty() {
+        if self.epochs_lost {
             self.epochs = epochs_from_batches(&self.segments)?;
+            self.epochs_dirty = true;
         }
         self.epochs_dirty |= self.epochs.truncate_from_end(log_end.next());
         self.epochs_dirty |= self.epochs.truncate_from_start(log_start);
@@ -307,9 +326,14 @@ impl<'a> Recovery<'a> {
     // Of the snapshots, those at the start of a segment stay, and the newest, as in Kafka. None behind the end.
     fn sweep_snapshots(&self, log_end: Offset) -> io::Result<Option<Offset>> {
         let (disk, dir) = (&self.seed.home.disk, self.seed.path.get());
-        let newest = list_snapshots(disk, &dir)?.into_iter().rfind(|offset| *offset <= log_end);
+        let snapshots = list_snapshots(disk, &dir)?;
+        let newest = snapshots.iter().copied().rfind(|offset| *offset <= log_end);
         let at_segment = |offset: Offset| self.segments.iter().any(|segment| segment.base_offset == offset);
         remove_snapshots(disk, &dir, |offset| !at_segment(offset) && Some(offset) != newest)?;
+        // One of records that are gone must not come back once others are in their place.
+        if snapshots.last().is_some_and(|last| *last > log_end) {
+            disk.sync_dir(&dir)?;
+        }
         Ok(newest.filter(|offset| !at_segment(*offset)))
     }
 
@@ -368,6 +392,24 @@ impl<'a> Recovery<'a> {
         });
         Ok((log, self.opening))
     }
+}
+
+// Producer state at `until` in the segment at `base`, which follows `segments` and of which the batches before `until` are
+// believed: usually a snapshot lies there.
+fn believed_producers(
+    seed: &LogSeed,
+    segments: &[Arc<Segment>],
+    base: Offset,
+    until: Offset,
+) -> Result<ProducerStates, ReadError> {
+    let Home { disk, clock, .. } = &*seed.home;
+    let first = segments.first().map_or(base, |segment| segment.base_offset);
+    let expiration_ms = seed.home.producer_expiration_ms();
+    let mut states = load_newest(disk, &seed.path.get(), first, until, clock.now(), expiration_ms)?;
+    replay(&mut states, segments, base)?;
+    let file = disk.open(&seed.path.file(base, FileType::Log), OpenMode::Read)?;
+    replay_file(&mut states, &file, until)?;
+    Ok(states)
 }
 
 // Only when the epoch file is lost: all headers of the log are walked.

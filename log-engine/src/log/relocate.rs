@@ -267,7 +267,6 @@ impl<'a> Relocation<'a> {
             path: LogPath::new(path.to_owned()),
             partition: log.partition.clone(),
             topic_id: log.topic_id(),
-            may_have_gaps: config.cleanup_policy.compact || log.cleaned_to().is_some(),
             config,
             clean: true,
             recovery_point: offsets.log_end,

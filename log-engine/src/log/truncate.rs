@@ -6,12 +6,15 @@
 //!                                    truncate_fully_and_start_at(o):             [o, o)
 //! ```
 
+use std::io;
 use std::sync::Arc;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
+use crate::checkpoint::{self, LOG_START_FILE, RECOVERY_POINT_FILE, ReadCheckpointError};
 use crate::error::TruncateError;
 use crate::home::Home;
+use crate::io::atomic_replace;
 use crate::producer::ProducerStates;
 use crate::segment::Segment;
 use crate::segment::scan::ReadMode;
@@ -22,7 +25,7 @@ use super::producers::{load_newest, remove_snapshots, replay};
 use super::tail::Tail;
 
 impl Log {
-    /// Removes the records from `end` on; answers whether there were any. Nothing is on its way meanwhile.
+    /// Removes the records from `end` on, durably; answers whether there were any. Nothing is on its way meanwhile.
     pub fn truncate_to(self: &Arc<Self>, end: Offset) -> Result<bool, TruncateError> {
         let exchange = self.compaction.exchange();
         // A flush under way would note a recovery point, and a producer snapshot, of records that are cut here.
@@ -39,6 +42,7 @@ impl Log {
         self.offsets.truncate(end, None);
         self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
         self.compaction.cut_to(end);
+        self.lower_checkpoints(end)?;
         let behind = self.segments_mut().take_from(end.next());
         mark_all_deleted(&behind)?;
         remove_all(&behind)?;
@@ -47,6 +51,8 @@ impl Log {
         let position =
             active.batch_reaching(end, size, ReadMode::Blocking)?.map_or(size, |batch| batch.position);
         active.truncate(position, end)?;
+        remove_snapshots(&self.home.disk, &self.path.get(), |offset| offset > end)?;
+        self.make_cut_durable(&active)?;
         if tail.epochs.truncate_from_end(end) {
             self.epochs_dirty.store(true, Ordering::Release);
         }
@@ -59,12 +65,14 @@ impl Log {
         Ok(true)
     }
 
-    /// Removes everything; the next record will be at `start`.
+    /// Removes everything, durably; the next record will be at `start`. A crash meanwhile leaves some of the records, or an
+    /// empty log that begins at the old start or the new.
     pub fn truncate_fully_and_start_at(self: &Arc<Self>, start: Offset) -> Result<(), TruncateError> {
         let _exchange = self.compaction.exchange();
         let _flushed = self.flushed();
         let mut tail = self.open_and_drained()?;
         self.compaction.cut_to(start);
+        self.recovery_point.fetch_min(start.get(), Ordering::AcqRel);
         self.offsets.truncate(self.offsets.log_start(), None);
         let old = {
             let mut segments = self.segments_mut();
@@ -74,12 +82,15 @@ impl Log {
         mark_all_deleted(&old)?;
         remove_all(&old)?;
         let fresh = Segment::create(&self.home.disk, &self.path, start, self.home.clock.now())?;
+        remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
+        self.make_cut_durable(&fresh)?;
         self.segments_mut().replace_all(Arc::clone(&fresh));
         self.offsets.restart(start);
         self.recovery_point.store(start.get(), Ordering::Release);
+        // Now that whoever writes checkpoints finds the new offsets, and before anything is appended.
+        self.lower_checkpoints(start)?;
         tail.epochs.clear();
         tail.producers.truncate_fully_and_start_at(start);
-        remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
         self.epochs_dirty.store(true, Ordering::Release);
         tail.next_offset = start;
         let jitter = self.home.random();
@@ -111,6 +122,34 @@ impl Log {
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
     }
 
+    // A start believes what lies below the recovery point and sets aside what lies below the log start: where records will
+    // be written anew, no checkpoint may name later offsets any more.
+    fn lower_checkpoints(&self, to: Offset) -> io::Result<()> {
+        let mut written = self.home.checkpoints();
+        for name in [RECOVERY_POINT_FILE, LOG_START_FILE] {
+            let path = self.home.path.join(name);
+            let mut offsets = match checkpoint::read_offsets(&self.home.disk, &path) {
+                Ok(offsets) => offsets,
+                Err(ReadCheckpointError::Corrupt(_)) => continue,
+                Err(ReadCheckpointError::Io(error)) => return Err(error),
+            };
+            match offsets.get_mut(&self.partition) {
+                Some(offset) if *offset > to => *offset = to,
+                _ => continue,
+            }
+            let text = checkpoint::format_offsets(&offsets);
+            atomic_replace(&*self.home.disk, &path, text.as_bytes())?;
+            written.insert(name, text);
+        }
+        Ok(())
+    }
+
+    // What was cut off must not come back behind the records that take its place.
+    fn make_cut_durable(&self, active: &Segment) -> io::Result<()> {
+        self.sync_segment(active)?;
+        self.home.disk.sync_dir(&self.path.get()).inspect_err(|error| self.note_failed_flush(error))
+    }
+
     // After a cut: what was built on the records that went is forgotten, the rest is read again.
     fn producers_at(
         &self,
@@ -119,7 +158,6 @@ impl Log {
     ) -> Result<ProducerStates, TruncateError> {
         let Home { disk, clock, .. } = &*self.home;
         let dir = self.path.get();
-        remove_snapshots(disk, &dir, |offset| offset > end)?;
         let segments: Vec<Arc<Segment>> = self.segments().iter().cloned().collect();
         let first = self.segments().first().base_offset;
         let mut states =
@@ -135,10 +173,10 @@ impl Log {
     }
 }
 
-fn remove_all(segments: &[Arc<Segment>]) -> std::io::Result<()> {
+fn remove_all(segments: &[Arc<Segment>]) -> io::Result<()> {
     segments.iter().try_for_each(|segment| segment.remove())
 }
 
-fn mark_all_deleted(segments: &[Arc<Segment>]) -> std::io::Result<()> {
+pub(super) fn mark_all_deleted(segments: &[Arc<Segment>]) -> io::Result<()> {
     segments.iter().try_for_each(|segment| segment.mark_deleted())
 }

@@ -182,7 +182,8 @@ impl Segment {
     }
 
     /// Makes sure that the largest timestamp, which for a segment found at the start is what the time index ends with,
-    /// is that of the log. Reads one header where they agree, all of them where they do not; does nothing the next time.
+    /// is that of the log. Reads the headers behind the last index entry where they agree, all of them where they do not; does
+    /// nothing the next time.
     pub(crate) fn check_max_timestamp(&self) -> Result<(), ReadError> {
         if self.max_timestamp_is_checked.load(Ordering::Acquire) {
             return Ok(());
@@ -193,10 +194,24 @@ impl Segment {
             && self
                 .batch_reaching(offset, size, ReadMode::Blocking)?
                 .is_some_and(|batch| batch.base_offset <= offset && batch.max_timestamp == timestamp);
-        if !agrees {
+        if agrees {
+            self.see_behind_index(size)?;
+        } else {
             self.learn_max_timestamp(size)?;
         }
         self.max_timestamp_is_checked.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    // A crash while a segment was being left can spare its records and take the last entry of its time index.
+    fn see_behind_index(&self, size: u64) -> Result<(), ReadError> {
+        let indexed = self.state().offset_index.last();
+        let from = indexed.map_or(self.base_offset, |entry| entry.absolute(self.base_offset));
+        let mut next = self.batch_reaching(from, size, ReadMode::Blocking)?;
+        while let Some(batch) = next {
+            self.state().pace.see_timestamp(&batch);
+            next = self.batch_after(&batch, size, ReadMode::Blocking)?;
+        }
         Ok(())
     }
 

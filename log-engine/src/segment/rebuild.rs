@@ -6,9 +6,10 @@ use std::io;
 use std::sync::Arc;
 
 use crate::batch::BatchView;
-use crate::error::{Corruption, ReadError};
+use crate::epoch::EpochCache;
+use crate::error::{Corruption, ReadError, Rule};
 use crate::io::{Disk, DiskFile, FileHandle, OpenMode, is_full};
-use crate::types::{Offset, TimestampMs};
+use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
 use super::index::IndexFile;
 use super::name::FileType;
@@ -31,6 +32,8 @@ pub(crate) struct RebuildRequest<'a> {
     pub(crate) previous: Option<BatchAt>,
     /// What becomes of bytes that cannot be proven.
     pub(crate) unproven: Unproven,
+    /// The leader epochs that the log was told of.
+    pub(crate) epochs: &'a EpochCache,
 }
 
 /// What becomes of the bytes from the first batch on that is not whole, valid and continuous.
@@ -83,6 +86,12 @@ pub(crate) fn rebuild(
     loop {
         match walk.batch_at(position) {
             Ok(None) => break,
+            Ok(Some(batch)) if is_superseded(&batch.at, request) => {
+                let previous = request.epochs.epoch_at(batch.at.base_offset).unwrap_or(LeaderEpoch::NONE);
+                let rule = Rule::EpochOrder { epoch: batch.at.leader_epoch, previous };
+                damage = Some(Corruption { file: file.path().to_owned(), position, rule });
+                break;
+            }
             Ok(Some(batch)) => {
                 unless_full(state.note(disk, base, &batch.at, request.index_interval_bytes))?;
                 if let Some(aborted) = visit(&batch) {
@@ -103,6 +112,8 @@ pub(crate) fn rebuild(
     let kept = if request.unproven == Unproven::Keep { length } else { position };
     if kept < length {
         file.set_len(kept)?;
+        // Before the next segment begins: what was cut off must not come back in front of it.
+        file.sync_data()?;
     }
     unless_full(state.append_last_time_entry(disk, base))?;
     unless_full(state.offset_index.trim(disk).map(drop))?;
@@ -123,6 +134,13 @@ fn unless_full(written: io::Result<()>) -> io::Result<()> {
         Err(error) if is_full(&error) => Ok(()),
         written => written,
     }
+}
+
+// Whether a newer leader began before this batch: its log was cut there, and this came back from below the cut.
+fn is_superseded(batch: &BatchAt, request: &RebuildRequest<'_>) -> bool {
+    request.unproven != Unproven::Keep
+        && batch.leader_epoch.get() >= 0
+        && request.epochs.epoch_at(batch.base_offset).is_some_and(|epoch| epoch > batch.leader_epoch)
 }
 
 /// How far behind damage a whole batch is looked for.
@@ -177,9 +195,11 @@ fn believed(
     let mut position = state.offset_index.last().map_or(0, |entry| entry.position.get());
     let indexed = state.offset_index.last();
     let mut previous: Option<BatchAt> = None;
+    // The time index has an entry for each of the offset index, and so tells of what lies before these.
+    let mut newest: Option<BatchAt> = None;
     while let Some(batch) = header_at(&**file, position, length, ReadMode::Blocking)? {
         if previous.is_none() && indexed.is_some_and(|entry| entry.absolute(base) != batch.last_offset) {
-            let rule = crate::error::Rule::IndexOrder { entry: state.offset_index.len() - 1 };
+            let rule = Rule::IndexOrder { entry: state.offset_index.len() - 1 };
             return Err(Corruption { file: state.offset_index.path().to_owned(), position, rule }.into());
         }
         if batch.last_offset >= trusted_before {
@@ -187,11 +207,16 @@ fn believed(
         }
         position = batch.end();
         previous = Some(batch);
+        if newest.is_none_or(|newest| newest.max_timestamp < batch.max_timestamp) {
+            newest = Some(batch);
+        }
     }
     state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
     if let Some(previous) = previous {
         state.end_offset = previous.last_offset.next();
-        state.pace.see_timestamp(&previous);
+    }
+    if let Some(newest) = newest {
+        state.pace.see_timestamp(&newest);
     }
     state.size = position;
     Ok((position, previous))

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::*;
+use crate::batch::AppendOrigin;
+use crate::batch::control::{EndTxnMarker, TxnOutcome};
 use crate::commit::CommitError;
 use crate::io::Disk;
 use crate::io::sim::{Fault, Operation, Seeded, SimDisk};
@@ -271,4 +273,184 @@ fn a_log_whose_directory_cannot_be_renamed_stays_readable_and_is_deleted_when_tr
     assert!(engine.delete_log(&orders()).unwrap());
     assert!(engine.log(&orders()).is_none());
     assert_eq!(create(&engine, LogConfig::default()).offsets().log_end, Offset::ZERO);
+}
+
+fn of_producer(id: i64, sequence: i32, transactional: bool) -> AppendRequest {
+    let mut batch = BatchBuilder::new(Compression::None).producer(
+        ProducerId::new(id),
+        ProducerEpoch::new(0),
+        Sequence::new(sequence),
+    );
+    if transactional {
+        batch = batch.transactional();
+    }
+    batch.append(&NewRecord { timestamp: TimestampMs::new(NOW), ..NewRecord::default() }).unwrap();
+    AppendRequest::from_client(BytesMut::from(&batch.finish().unwrap()[..]), LeaderEpoch::new(0))
+}
+
+fn store(log: &Arc<Log>, request: AppendRequest) -> Appended {
+    log.append(request).unwrap().wait().unwrap()
+}
+
+fn end_transaction(log: &Arc<Log>, id: i64, outcome: TxnOutcome) {
+    let marker = EndTxnMarker { outcome, coordinator_epoch: 0 };
+    let batch = marker.to_batch(ProducerId::new(id), ProducerEpoch::new(0), TimestampMs::new(NOW)).unwrap();
+    let mut request = AppendRequest::from_client(BytesMut::from(&batch[..]), LeaderEpoch::new(0));
+    request.origin = AppendOrigin::Coordinator;
+    store(log, request);
+}
+
+/// The engine on the disk that another machine left, with its log.
+fn opened(disk: &SimDisk) -> (Engine, Arc<Log>) {
+    let engine = Engine::open(config_on(disk)).unwrap();
+    let log = engine.log(&orders()).unwrap();
+    (engine, log)
+}
+
+// The state of producers was taken up at the start of the segment, and what lies between it and the recovery point was
+// believed without being looked at: who had written only there was forgotten, and could write everything again.
+#[test]
+fn producers_that_wrote_only_below_the_recovery_point_are_known_after_a_crash() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    store(&log, of_producer(1, 0, false));
+    store(&log, of_producer(2, 0, false));
+    log.flush().unwrap();
+    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+    store(&log, of_producer(2, 1, false));
+    let successor = disk.kill();
+    drop((log, engine));
+    let (_engine, log) = opened(&successor);
+    let again = store(&log, of_producer(1, 0, false));
+    assert_eq!((again.first_offset.get(), again.duplicate), (0, true));
+    assert_eq!(store(&log, of_producer(1, 1, false)).first_offset.get(), 3);
+    assert_eq!(store(&log, of_producer(2, 2, false)).first_offset.get(), 4);
+}
+
+// Batches behind the recovery point were taken for news of their leader epoch although the checkpoint knew a newer one.
+#[test]
+fn leader_epochs_are_known_from_where_they_began_after_a_crash() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    let in_epoch = |epoch: i32| {
+        log.begin_epoch(LeaderEpoch::new(epoch)).unwrap();
+        let mut request = AppendRequest::from_client(batch_of(&[b"x"], NOW), LeaderEpoch::new(epoch));
+        request.durability = Some(Durability::Sync);
+        store(&log, request);
+    };
+    (1..=3).for_each(in_epoch);
+    log.flush().unwrap();
+    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+    let request = AppendRequest::from_client(batch_of(&[b"y"], NOW), LeaderEpoch::new(3));
+    store(&log, request);
+    log.begin_epoch(LeaderEpoch::new(4)).unwrap();
+    let end_of = |log: &Log, epoch| log.epoch_end_offset(LeaderEpoch::new(epoch)).map(|(_, end)| end.get());
+    let before: Vec<_> = (1..=4).map(|epoch| end_of(&log, epoch)).collect();
+    assert_eq!(before, [Some(1), Some(2), Some(4), Some(4)]);
+    let successor = disk.kill();
+    drop((log, engine));
+    let (engine, log) = opened(&successor);
+    assert_eq!((1..=4).map(|epoch| end_of(&log, epoch)).collect::<Vec<_>>(), before);
+    // And without the checkpoint the batches tell, also those that are believed.
+    let third = successor.kill();
+    drop((log, engine));
+    third.remove_file(Path::new("/data/orders-0/leader-epoch-checkpoint")).unwrap();
+    let (_engine, log) = opened(&third);
+    assert_eq!((1..=2).map(|epoch| end_of(&log, epoch)).collect::<Vec<_>>(), before[..2]);
+}
+
+// The transactions that a start found ended counted as not replicated until the high watermark moved the next time.
+#[test]
+fn readers_of_committed_records_see_what_was_ended_before_a_crash_at_once() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    store(&log, of_producer(1, 0, true));
+    end_transaction(&log, 1, TxnOutcome::Commit);
+    log.set_high_watermark(Offset::new(2));
+    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+    let successor = disk.kill();
+    drop((log, engine));
+    let (_engine, log) = opened(&successor);
+    assert_eq!(log.offsets().high_watermark.get(), 2);
+    assert_eq!(log.offsets().last_stable.get(), 2);
+}
+
+// Nothing flushed what had been cut, and the checkpoint of recovery points went on naming what was gone: a start believed
+// a mixture of old bytes and new ones.
+#[test]
+fn what_was_truncated_does_not_come_back_in_a_power_loss() {
+    for seed in 0..200 {
+        let disk = formatted();
+        let engine = Engine::open(config_on(&disk)).unwrap();
+        let log = create(&engine, small_segments());
+        append_numbered(&log, 0..20);
+        log.flush().unwrap();
+        crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+        log.truncate_to(Offset::new(7)).unwrap();
+        log.begin_epoch(LeaderEpoch::new(1)).unwrap();
+        for _ in 0..5 {
+            let request = AppendRequest::from_client(batch_of(&[b"VALUE 7"], NOW), LeaderEpoch::new(1));
+            store(&log, request);
+        }
+        let successor = disk.crash(seed);
+        drop((log, engine));
+        let (_engine, log) = opened(&successor);
+        let found = values_from(&log, 0);
+        assert_eq!(found[..7], numbered(0..7), "seed {seed}");
+        assert!(found[7..].iter().all(|(_, value)| value == b"VALUE 7"), "seed {seed}: {:?}", &found[7..]);
+    }
+}
+
+// The new segment was not on the disk, and the checkpoints still told where the old ones had begun and ended.
+#[test]
+fn a_log_that_was_started_over_keeps_what_it_acknowledged_since() {
+    for seed in 0..100 {
+        for start in [5, 30] {
+            let disk = formatted();
+            let engine = Engine::open(config_on(&disk)).unwrap();
+            let log = create(&engine, small_segments());
+            append_numbered(&log, 0..20);
+            log.set_high_watermark(Offset::new(20));
+            log.delete_records_before(Offset::new(15)).unwrap();
+            log.flush().unwrap();
+            crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+            log.truncate_fully_and_start_at(Offset::new(start)).unwrap();
+            let mut request = AppendRequest::from_client(batch_of(&[b"new"], NOW), LeaderEpoch::new(0));
+            request.durability = Some(Durability::Sync);
+            assert_eq!(store(&log, request).first_offset.get(), start);
+            let successor = disk.crash(seed);
+            drop((log, engine));
+            let (_engine, log) = opened(&successor);
+            assert_eq!(log.offsets().log_start.get(), start, "seed {seed}");
+            assert_eq!(values_from(&log, start), [(start, b"new".to_vec())], "seed {seed}");
+        }
+    }
+}
+
+// While a segment is left, its records may already count as durable and the last entry of its time index be lost.
+#[test]
+fn a_time_is_found_although_the_last_entry_of_a_time_index_is_lost() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig { index_interval_bytes: 150, ..small_segments() });
+    for number in 0..40 {
+        append_at(&log, &[format!("value {number}").as_bytes()], NOW + number);
+    }
+    let times = |log: &Log| -> Vec<Option<i64>> {
+        let find =
+            |time| log.offset_for_timestamp(TimestampQuery::AtOrAfter(time), Isolation::LogEnd).unwrap();
+        (0..40).map(|after| find(TimestampMs::new(NOW + after)).map(|found| found.offset.get())).collect()
+    };
+    let first_base = log.segments_info()[1].base_offset;
+    engine.close().unwrap();
+    drop((log, engine));
+    let index = Path::new("/data/orders-0/00000000000000000000.timeindex");
+    let file = disk.open(index, crate::io::OpenMode::ReadWrite).unwrap();
+    file.set_len(file.len().unwrap() - 12).unwrap();
+    let (_engine, log) = opened(&disk.kill());
+    assert!(first_base.get() > 3);
+    assert_eq!(times(&log), (0..40).map(Some).collect::<Vec<_>>());
 }

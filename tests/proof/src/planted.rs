@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use log_engine::io::{FileHandle, OpenMode, ShortWrite};
+use log_engine::io::{Disk, FileHandle, OpenMode, ShortWrite};
 
 use crate::hooked_disk::{HookedDisk, Hooks};
 
@@ -22,10 +22,25 @@ pub enum Plant {
     /// Entries of an `.index` point behind the batch they name. The engine believes no entry that the log does not bear
     /// out, so that this one harms nobody.
     StaleIndex,
+    /// A flush of a `.log` is said to have happened and has not.
+    SkippedFsync,
+    /// The same of directories: what was created, renamed or removed in them is not on the disk.
+    SkippedDirectoryFsync,
+    /// A `.txnindex` stays as it was first written.
+    StaleTransactionIndex,
 }
 
 impl Plant {
-    const ALL: [Plant; 4] = [Plant::EarlyAck, Plant::LostLastBatch, Plant::ReusedBuffer, Plant::StaleIndex];
+    /// Every bug.
+    pub const ALL: [Plant; 7] = [
+        Plant::EarlyAck,
+        Plant::LostLastBatch,
+        Plant::ReusedBuffer,
+        Plant::StaleIndex,
+        Plant::SkippedFsync,
+        Plant::SkippedDirectoryFsync,
+        Plant::StaleTransactionIndex,
+    ];
 
     /// The name by which a planted broker is told.
     pub fn name(self) -> &'static str {
@@ -34,17 +49,29 @@ impl Plant {
             Plant::LostLastBatch => "lost-last-batch",
             Plant::ReusedBuffer => "reused-buffer",
             Plant::StaleIndex => "stale-index",
+            Plant::SkippedFsync => "skipped-fsync",
+            Plant::SkippedDirectoryFsync => "skipped-directory-fsync",
+            Plant::StaleTransactionIndex => "stale-transaction-index",
         }
     }
 
     /// The disk of this machine with the bug.
     pub fn disk(self) -> HookedDisk {
-        HookedDisk::new(Arc::new(Planted {
+        HookedDisk::new(self.hooks())
+    }
+
+    /// Another disk with the bug, whose queue goes through `DiskFile` for every write.
+    pub fn disk_over(self, honest: Arc<dyn Disk>) -> HookedDisk {
+        HookedDisk::over(honest, self.hooks())
+    }
+
+    fn hooks(self) -> Arc<dyn Hooks> {
+        Arc::new(Planted {
             plant: self,
             cut: Mutex::default(),
             held: Mutex::default(),
             used: Mutex::default(),
-        }))
+        })
     }
 }
 
@@ -86,8 +113,17 @@ impl Hooks for Planted {
         }
     }
 
+    fn skips_sync(&self, path: &Path) -> bool {
+        match self.plant {
+            Plant::SkippedFsync => is_of_topic(path, "log"),
+            Plant::SkippedDirectoryFsync => path.extension().is_none(),
+            _ => false,
+        }
+    }
+
     fn write(&self, file: &FileHandle, parts: &[IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
         match self.plant {
+            Plant::StaleTransactionIndex if position > 0 && is_of_topic(file.path(), "txnindex") => Ok(()),
             Plant::EarlyAck if is_of_topic(file.path(), "log") => {
                 let held = lock(&self.held).insert(file.path().to_owned(), (position, joined(parts)));
                 held.map_or(Ok(()), |(position, bytes)| write(file, &bytes, position))

@@ -1,0 +1,3 @@
+//! The proof in small. `KLAMM_PROOF` multiplies the sizes; see `klamm_proof` and `docs/proof.md`.
+
+mod sim;
