@@ -21,6 +21,8 @@ pub(crate) enum Operation {
     DescribeConfigs,
     /// Change its configuration.
     AlterConfigs,
+    /// What brokers ask of each other.
+    ClusterAction,
     /// Produce idempotently without a transactional id.
     IdempotentWrite,
 }

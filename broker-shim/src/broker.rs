@@ -10,13 +10,15 @@ use crate::{
     authorizer::{AllowAll, Authorizer},
     config::{Config, Endpoint},
     group::{Groups, OFFSETS_TOPIC},
-    metadata::{ChangeError, Image, MetadataHandle, TopicImage, ops::ProducerIdBlock},
+    metadata::{Image, MetadataHandle, TopicImage},
     partition::Partition,
+    producer_ids::ProducerIds,
     replicas::Replicas,
+    transaction::{TRANSACTION_TOPIC, Transactions},
 };
 
 /// Topics that brokers keep for themselves: clients read them, but do not produce to them.
-const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, "__transaction_state", "__share_group_state"];
+const INTERNAL_TOPICS: [&str; 3] = [OFFSETS_TOPIC, TRANSACTION_TOPIC, "__share_group_state"];
 
 /// Whether a topic is one of the broker's own.
 pub(crate) fn is_internal(topic: &str) -> bool {
@@ -32,9 +34,10 @@ pub(crate) struct Broker {
     pub(crate) engine: Arc<Engine>,
     pub(crate) metadata: MetadataHandle,
     pub(crate) replicas: Arc<Replicas>,
-    producer_ids: tokio::sync::Mutex<ProducerIdBlock>,
+    pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) authorizer: Box<dyn Authorizer>,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) fetch_sessions: FetchSessions,
     pub(crate) fetch_max_bytes: usize,
 }
@@ -47,12 +50,24 @@ pub(crate) struct Parts {
     pub(crate) engine: Arc<Engine>,
     pub(crate) metadata: MetadataHandle,
     pub(crate) replicas: Arc<Replicas>,
+    pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
 }
 
 impl Broker {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, cluster_id, advertised, engine, metadata, replicas, groups } = parts;
+        let Parts {
+            config,
+            cluster_id,
+            advertised,
+            engine,
+            metadata,
+            replicas,
+            producer_ids,
+            groups,
+            transactions,
+        } = parts;
         let size = |key| usize::try_from(config.number(key)).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(size("max.incremental.fetch.session.cache.slots"));
         let fetch_max_bytes = size("fetch.max.bytes");
@@ -63,9 +78,10 @@ impl Broker {
             engine,
             metadata,
             replicas,
-            producer_ids: tokio::sync::Mutex::new(ProducerIdBlock { first: 0, len: 0 }),
+            producer_ids,
             authorizer: Box::new(AllowAll),
             groups,
+            transactions,
             fetch_sessions,
             fetch_max_bytes,
         }
@@ -94,9 +110,7 @@ impl Broker {
 
     /// A partition that is led here, or why it is not (Kafka's `ReplicaManager.getPartitionOrError`).
     pub(crate) fn partition(&self, topic: &str, number: i32) -> Result<Arc<Partition>, ErrorCode> {
-        let image = self.image();
-        let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        self.replicas.get(topic.topic_id, number).ok_or_else(|| not_led(topic, number))
+        led_partition(&self.image(), &self.replicas, topic, number)
     }
 
     /// The same by the topic's id.
@@ -105,24 +119,17 @@ impl Broker {
             self.image().topic_by_id(topic).map_or(ErrorCode::UnknownTopicId, |topic| not_led(topic, number))
         })
     }
+}
 
-    /// A producer id that nobody has had; nothing where there are no more.
-    pub(crate) async fn next_producer_id(&self) -> Result<Option<i64>, ChangeError> {
-        let mut block = self.producer_ids.lock().await;
-        if block.len == 0 {
-            match self.metadata.allocate_producer_ids().await? {
-                Ok(next) => *block = next,
-                Err(refusal) => {
-                    tracing::error!(%refusal, "no producer id can be given");
-                    return Ok(None);
-                }
-            }
-        }
-        let id = block.first;
-        block.first += 1;
-        block.len -= 1;
-        Ok(Some(id))
-    }
+/// A partition that is led here, by its topic's name.
+pub(crate) fn led_partition(
+    image: &Image,
+    replicas: &Replicas,
+    topic: &str,
+    number: i32,
+) -> Result<Arc<Partition>, ErrorCode> {
+    let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    replicas.get(topic.topic_id, number).ok_or_else(|| not_led(topic, number))
 }
 
 fn not_led(topic: &TopicImage, number: i32) -> ErrorCode {

@@ -10,6 +10,7 @@ use crate::{
         Config,
         keys::{self, Key},
         topic_keys::{TOPIC_KEYS, TopicKey},
+        value::parse_bool,
     },
     metadata::{Image, image::ConfigValues, record::ConfigResource},
 };
@@ -80,6 +81,12 @@ impl<'a> Layers<'a> {
         let counts = keys::find(key).and_then(|row| self.broker_chain(row).into_iter().next());
         // Only what was configured by another version is not a number that was checked.
         counts.and_then(|given| given.value.trim().parse().ok()).unwrap_or_else(|| self.config.number(key))
+    }
+
+    /// The same for a boolean key.
+    pub(crate) fn broker_flag(&self, key: &str) -> bool {
+        let counts = keys::find(key).and_then(|row| self.broker_chain(row).into_iter().next());
+        counts.and_then(|given| parse_bool(&given.value)).unwrap_or_else(|| self.config.flag(key))
     }
 
     /// The same for a topic key: the topic itself, then the broker keys behind it. The first value is in the topic key's

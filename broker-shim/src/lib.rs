@@ -17,10 +17,12 @@ mod failed_directories;
 mod group;
 pub mod metadata;
 mod partition;
+mod producer_ids;
 mod replicas;
 mod request_context;
 mod server;
 mod start;
+mod transaction;
 mod wait;
 mod workers;
 

@@ -17,8 +17,8 @@ use bytes::BytesMut;
 use log_engine::{
     AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
     PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
-    batch::AppendOrigin,
     commit::CommitError,
+    producer::{ProducerEntry, TransactionContext, Verification, VerificationGuard, VerificationRequest},
     types::{LeaderEpoch, Offset, TimestampMs, TopicPartition},
 };
 use wire::ErrorCode;
@@ -197,23 +197,67 @@ impl Partition {
     }
 
     /// Starts to append, unless that would make this thread wait.
-    pub(crate) fn try_append(&self, records: BytesMut) -> Result<Attempt, AppendError> {
+    ///
+    /// What may open a transaction comes with a guard.
+    pub(crate) fn try_append(
+        &self,
+        records: BytesMut,
+        verified_by: Option<VerificationGuard>,
+    ) -> Result<Attempt, AppendError> {
         self.check_takes_records()?;
-        self.log.load().try_append(AppendRequest::from_client(records, self.leader_epoch()))
+        self.log.load().try_append(self.client_append(records, verified_by))
+    }
+
+    fn client_append(&self, records: BytesMut, verified_by: Option<VerificationGuard>) -> AppendRequest {
+        let transaction = TransactionContext { verified_by, ..TransactionContext::default() };
+        AppendRequest::from_client(records, self.leader_epoch()).in_transaction(transaction)
     }
 
     /// Starts to append records of this broker's own, unless that would make this thread wait.
     pub(crate) fn try_append_own(&self, records: BytesMut) -> Result<Attempt, AppendError> {
+        self.try_append_own_in(records, TransactionContext::default())
+    }
+
+    /// The same for records of a transaction, and for the markers that end it.
+    pub(crate) fn try_append_own_in(
+        &self,
+        records: BytesMut,
+        transaction: TransactionContext,
+    ) -> Result<Attempt, AppendError> {
         self.check_takes_records()?;
-        self.log.load().try_append(AppendRequest {
-            origin: AppendOrigin::Coordinator,
-            ..AppendRequest::from_client(records, self.leader_epoch())
-        })
+        let request = AppendRequest::from_coordinator(records, self.leader_epoch());
+        self.log.load().try_append(request.in_transaction(transaction))
+    }
+
+    /// Whether the coordinator must be asked before a batch may open a transaction here; `None` where finding out would
+    /// make this thread wait.
+    pub(crate) fn try_begin_verification(
+        &self,
+        request: &VerificationRequest,
+    ) -> Result<Option<Verification>, AppendError> {
+        self.log.load().try_begin_verification(request)
+    }
+
+    /// The same for a thread that may wait.
+    pub(crate) fn begin_verification(
+        &self,
+        request: &VerificationRequest,
+    ) -> Result<Verification, AppendError> {
+        self.log.load().begin_verification(request)
+    }
+
+    /// Who writes here.
+    pub(crate) fn active_producers(&self) -> Vec<ProducerEntry> {
+        self.log.load().active_producers()
     }
 
     /// An append for another thread, behind one that was tried before.
-    pub(crate) fn postpone(&self, records: BytesMut) -> PostponedAppend {
-        self.log.load().postpone(AppendRequest::from_client(records, self.leader_epoch()))
+    pub(crate) fn postpone(
+        &self,
+        records: BytesMut,
+        verified_by: Option<VerificationGuard>,
+    ) -> PostponedAppend {
+        self.log.load().postpone(self.client_append(records, verified_by))
     }
 
     /// Until consumers can read what lies before `end`, or the topic is gone.
@@ -313,7 +357,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use log_engine::{
         Durability, Engine, EngineConfig,
-        batch::{BatchBuilder, Compression, NewRecord},
+        batch::{AppendOrigin, BatchBuilder, Compression, NewRecord},
         log_dir::{self, MetaProperties},
         types::TopicId,
     };
@@ -376,7 +420,7 @@ mod tests {
         let log = engine.create_log(&id, TopicId::new([7; 16]), LogConfig::default(), None).unwrap();
         assert!(log.set_end_listener(Arc::new(NotYetTold)));
         let partition = Arc::new(Partition::lead(Arc::clone(&log), LeaderEpoch::new(0)).unwrap());
-        let appended = partition.postpone(batch()).append().unwrap().wait().unwrap();
+        let appended = partition.postpone(batch(), None).append().unwrap().wait().unwrap();
         let waiting = tokio::spawn(Arc::clone(&partition).visible_to(appended.last_offset.next()));
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());

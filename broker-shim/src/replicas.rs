@@ -26,6 +26,7 @@ use crate::{
         record::{ConfigResource, ResourceKind},
     },
     partition::Partition,
+    transaction::VERIFICATION_KEY,
     wait::Watched as _,
 };
 
@@ -289,6 +290,7 @@ impl Replicas {
         if resource.kind == ResourceKind::BROKER {
             self.engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
             self.engine.set_move_rate(move_rate(&layers));
+            self.engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
         }
         for topic in image.topics() {
             if resource.kind == ResourceKind::TOPIC && *topic.name != *resource.name {

@@ -22,8 +22,10 @@ use crate::{
         ops::TopicDefaults,
         record,
     },
+    producer_ids::ProducerIds,
     replicas::{Replicas, move_rate},
     server::{self, BindError, Bound, Server},
+    transaction::{Surroundings, Transactions, VERIFICATION_KEY},
     workers::Workers,
 };
 
@@ -140,6 +142,7 @@ impl Running {
         retry.abort();
         broker.groups.stop();
         failed.abort();
+        broker.transactions.stop();
         server.stop().await;
         let stopped = broker.metadata.shutdown().await;
         match &stopped {
@@ -184,14 +187,37 @@ fn open(
     engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
     engine.set_move_rate(move_rate(&layers));
     replicas.follow_moves();
+    engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
     engine.start_retention();
     engine.start_compaction().map_err(StartError::Thread)?;
     let clock = Arc::clone(&engine.config().clock);
-    let groups = Groups::new(&config, metadata.clone(), Arc::clone(&replicas), clock, Handle::current());
+    let runtime = Handle::current();
+    let groups =
+        Groups::new(&config, metadata.clone(), Arc::clone(&replicas), Arc::clone(&clock), runtime.clone());
     groups.load();
+    let producer_ids = Arc::new(ProducerIds::new(metadata.clone()));
+    let surroundings = Surroundings {
+        metadata: metadata.clone(),
+        replicas: Arc::clone(&replicas),
+        producer_ids: Arc::clone(&producer_ids),
+        groups: groups.clone(),
+        clock,
+        runtime,
+    };
+    let transactions = Transactions::start(&config, surroundings);
     let fresh = formatted.fresh;
     let cluster_id = formatted.cluster_id;
-    let broker = Broker::new(Parts { cluster_id, config, advertised, engine, metadata, replicas, groups });
+    let broker = Broker::new(Parts {
+        cluster_id,
+        config,
+        advertised,
+        engine,
+        metadata,
+        replicas,
+        producer_ids,
+        groups,
+        transactions,
+    });
     Ok((broker, fresh))
 }
 

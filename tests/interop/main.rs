@@ -16,7 +16,7 @@ mod travel;
 use std::path::Path;
 
 use klamm_tests::properties::Properties;
-use klamm_tests::questions::settings;
+use klamm_tests::questions::{settings, transactions};
 use klamm_tests::{broker, kafka, oracle, process, questions};
 use tempfile::TempDir;
 use travel::Departure::{self, Clean, Killed};
@@ -51,6 +51,17 @@ fn what_is_asked_of_klamm_holds_on_kafka_itself() {
     clients::all(oracle, kafka.bootstrap());
     kafka.stop();
     dumps::agree(oracle, &properties.data());
+}
+
+#[test]
+fn what_is_kept_of_transactions_is_how_kafka_runs_them() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    keeps(&transactions::kafkas_answers(), &transactions::ask(kafka.bootstrap()));
+    kafka.stop();
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What cannot be done is refused as Apache Kafka refuses it: error by error, sentence by sentence.
 
 use broker_shim::config::{Config, Sources};
-use klamm_tests::questions::{self, settings};
+use klamm_tests::questions::{self, settings, transactions};
 
 use crate::in_process::Klamm;
 
@@ -9,6 +9,13 @@ use crate::in_process::Klamm;
 fn impossible_requests_are_answered_as_kafka_answers_them() {
     let klamm = Klamm::start(&[]);
     questions::assert_as_kafka(&questions::kafkas_answers(), &questions::ask(&klamm.address().to_string()));
+}
+
+#[test]
+fn transactions_are_run_and_refused_as_kafka_runs_and_refuses_them() {
+    let klamm = Klamm::start(&[]);
+    let answers = transactions::ask(&klamm.address().to_string());
+    questions::assert_as_kafka(&transactions::kafkas_answers(), &answers);
 }
 
 #[test]

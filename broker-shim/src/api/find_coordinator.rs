@@ -97,7 +97,10 @@ async fn find<'r>(
             broker.groups.ensure_topic().await?;
             broker.endpoint(&context.peer.listener).ok_or(ErrorCode::CoordinatorNotAvailable)
         }
-        TRANSACTION => Err(ErrorCode::CoordinatorNotAvailable),
+        TRANSACTION => {
+            broker.transactions.ensure_topic().await?;
+            broker.endpoint(&context.peer.listener).ok_or(ErrorCode::CoordinatorNotAvailable)
+        }
         _ => Err(ErrorCode::InvalidRequest),
     }
 }

@@ -1,4 +1,4 @@
-//! InitProducerId for idempotent producers. Transactional ones need a coordinator, which does not exist yet.
+//! InitProducerId: an id for an idempotent producer, or a new epoch for a transactional one.
 
 use wire::{
     ErrorCode,
@@ -8,36 +8,45 @@ use wire::{
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
-    error_map,
     request_context::RequestContext,
+    transaction::{InitRequest, Producer},
 };
 
 const NO_ID: i64 = -1;
 const NO_EPOCH: i16 = -1;
+
+/// The first version whose clients know `PRODUCER_FENCED` (KIP-588).
+const FENCED_FROM: i16 = 4;
 
 pub(super) async fn handle<'r>(
     broker: &Broker,
     context: &RequestContext,
     request: InitProducerIdRequest<'_>,
 ) -> InitProducerIdResponse<'r> {
-    match allocate(broker, context, &request).await {
-        Ok(producer_id) => {
-            InitProducerIdResponse { producer_id, producer_epoch: 0, ..InitProducerIdResponse::default() }
+    let code = match init(broker, context, &request).await {
+        Ok(producer) => {
+            return InitProducerIdResponse {
+                producer_id: producer.id.get(),
+                producer_epoch: producer.epoch.get(),
+                ..InitProducerIdResponse::default()
+            };
         }
-        Err(code) => InitProducerIdResponse {
-            error_code: code.code(),
-            producer_id: NO_ID,
-            producer_epoch: NO_EPOCH,
-            ..InitProducerIdResponse::default()
-        },
+        Err(ErrorCode::ProducerFenced) if context.version < FENCED_FROM => ErrorCode::InvalidProducerEpoch,
+        Err(code) => code,
+    };
+    InitProducerIdResponse {
+        error_code: code.code(),
+        producer_id: NO_ID,
+        producer_epoch: NO_EPOCH,
+        ..InitProducerIdResponse::default()
     }
 }
 
-async fn allocate(
+async fn init(
     broker: &Broker,
     context: &RequestContext,
     request: &InitProducerIdRequest<'_>,
-) -> Result<i64, ErrorCode> {
+) -> Result<Producer, ErrorCode> {
     match request.transactional_id.as_deref() {
         Some(id) if !broker.allows(context, Operation::Write, Resource::transactional_id(id)) => {
             return Err(ErrorCode::TransactionalIdAuthorizationFailed);
@@ -52,11 +61,12 @@ async fn allocate(
     }
     match request.transactional_id.as_deref() {
         Some("") => Err(ErrorCode::InvalidRequest),
-        Some(_) => Err(ErrorCode::NotCoordinator),
-        None => match broker.next_producer_id().await {
-            Ok(Some(id)) => Ok(id),
-            Ok(None) => Err(ErrorCode::UnknownServerError),
-            Err(error) => Err(error_map::change(&error)),
-        },
+        Some(id) => {
+            let known = Producer::new(request.producer_id, request.producer_epoch);
+            let expected = (request.producer_id != NO_ID).then_some(known);
+            let init = InitRequest { timeout_ms: request.transaction_timeout_ms, expected };
+            broker.transactions.init_producer_id(id, init).await
+        }
+        None => Ok(Producer::new(broker.producer_ids.next().await?.get(), 0)),
     }
 }

@@ -3,6 +3,7 @@
 //! An API is served once it stands in [`SERVED`], with the resources that its handler asks the authorizer about; asking for
 //! anything else is a mistake that debug builds stop at. Handlers decide what to answer; bytes and sockets are elsewhere.
 
+mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod api_versions;
@@ -15,7 +16,10 @@ mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
+mod describe_transactions;
+mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -24,6 +28,7 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -31,6 +36,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
+mod write_txn_markers;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc};
 
@@ -49,8 +55,8 @@ use log_engine::types::TopicId;
 use crate::{
     authorizer::{
         Operation::{
-            self, Alter, AlterConfigs, Create, Delete, Describe, DescribeConfigs, IdempotentWrite, Read,
-            Write,
+            self, Alter, AlterConfigs, ClusterAction, Create, Delete, Describe, DescribeConfigs,
+            IdempotentWrite, Read, Write,
         },
         Resource, ResourceKind,
     },
@@ -88,6 +94,9 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::DeleteTopics, asks: &[(Describe, Topic), (Delete, Topic)] },
     Served { key: ApiKey::DeleteRecords, asks: &[(Delete, Topic)] },
     Served { key: ApiKey::InitProducerId, asks: &[(IdempotentWrite, Cluster), (Write, TransactionalId)] },
+    Served { key: ApiKey::AddPartitionsToTxn, asks: &[(Write, TransactionalId), (Write, Topic), (ClusterAction, Cluster)] },
+    Served { key: ApiKey::EndTxn, asks: &[(Write, TransactionalId)] },
+    Served { key: ApiKey::WriteTxnMarkers, asks: &[(Alter, Cluster), (ClusterAction, Cluster)] },
     Served { key: ApiKey::OffsetForLeaderEpoch, asks: &[(Describe, Topic)] },
     Served { key: ApiKey::DescribeConfigs, asks: &[(DescribeConfigs, Topic), (DescribeConfigs, Cluster)] },
     Served { key: ApiKey::AlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
@@ -98,6 +107,9 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::IncrementalAlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
     Served { key: ApiKey::OffsetDelete, asks: &[(Delete, Group), (Read, Topic)] },
     Served { key: ApiKey::DescribeCluster, asks: &[(Describe, Cluster)] },
+    Served { key: ApiKey::DescribeProducers, asks: &[(Read, Topic)] },
+    Served { key: ApiKey::DescribeTransactions, asks: &[(Describe, TransactionalId), (Describe, Topic)] },
+    Served { key: ApiKey::ListTransactions, asks: &[(Describe, TransactionalId)] },
     Served { key: ApiKey::DescribeTopicPartitions, asks: &[(Describe, Topic)] },
 ];
 
@@ -258,6 +270,22 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
         }
         ApiKey::InitProducerId => {
             later!(init_producer_id::handle, m::InitProducerIdRequest<'_>, broker, context, frame)
+        }
+        ApiKey::AddPartitionsToTxn => {
+            later!(add_partitions_to_txn::handle, m::AddPartitionsToTxnRequest<'_>, broker, context, frame)
+        }
+        ApiKey::EndTxn => later!(end_txn::handle, m::EndTxnRequest<'_>, broker, context, frame),
+        ApiKey::WriteTxnMarkers => {
+            later!(write_txn_markers::handle, m::WriteTxnMarkersRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeProducers => {
+            now!(describe_producers::handle, m::DescribeProducersRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeTransactions => {
+            now!(describe_transactions::handle, m::DescribeTransactionsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ListTransactions => {
+            now!(list_transactions::handle, m::ListTransactionsRequest<'_>, broker, context, frame)
         }
         ApiKey::OffsetForLeaderEpoch => {
             now!(offset_for_leader_epoch::handle, m::OffsetForLeaderEpochRequest<'_>, broker, context, frame)

@@ -55,6 +55,8 @@ pub(crate) enum Write {
         transaction: Transaction,
         records: Vec<Record>,
     },
+    /// The end of a transaction.
+    Marker(EndMarker),
 }
 
 /// Whether what was written is replayed into the state that wrote it.
@@ -89,6 +91,11 @@ impl Write {
                 let builder = BatchBuilder::new(compression).transactional();
                 (builder.producer(*producer_id, *producer_epoch, Sequence::NONE), records)
             }
+            Self::Marker(EndMarker { transaction, coordinator_epoch, outcome }) => {
+                let marker = EndTxnMarker { outcome: *outcome, coordinator_epoch: *coordinator_epoch };
+                let batch = marker.to_batch(transaction.producer_id, transaction.producer_epoch, now)?;
+                return Ok(Some(BytesMut::from(&batch[..])));
+            }
         };
         for Record { key, value } in records {
             let (key, value) = (Some(&key[..]), value.as_deref());
@@ -101,6 +108,7 @@ impl Write {
     pub(super) fn replay(&self, first: Offset, mut apply: impl FnMut(Entry<'_>)) {
         let (records, transaction) = match self {
             Self::Nothing | Self::Records { replay: Replay::AtStart, .. } => return,
+            Self::Marker(marker) => return apply(Entry::Marker(*marker)),
             Self::Records { records, replay: Replay::Now } => (records, None),
             Self::Transactional { transaction, records } => (records, Some(*transaction)),
         };

@@ -69,6 +69,12 @@ pub(crate) enum ReplayError {
     /// It has no key.
     #[error("it has no key")]
     NoKey,
+    /// The value is of a version that this build does not know.
+    #[error("its value is of the unknown version {0}")]
+    UnknownVersion(i16),
+    /// The value says that something is in a state that does not exist.
+    #[error("it tells of the unknown state {0}")]
+    UnknownState(i8),
 }
 
 /// What an event comes to.
@@ -196,6 +202,15 @@ impl<S: CoordinatorState> Coordinator<S> {
     /// The numbers of all shards that are led here.
     pub(crate) fn shards(&self) -> Vec<i32> {
         self.topic.existing()
+    }
+
+    /// The epoch under which a shard's partition is led here; markers carry it.
+    ///
+    /// # Errors
+    /// Where it is not led here.
+    pub(crate) fn leader_epoch(&self, number: i32) -> Result<i32, ErrorCode> {
+        let partition = self.topic.led(number).map_err(|_| ErrorCode::NotCoordinator)?;
+        Ok(partition.leader_epoch().get())
     }
 
     pub(crate) fn now(&self) -> Moment {

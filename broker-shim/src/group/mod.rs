@@ -34,7 +34,7 @@ use state::GroupState;
 
 use crate::{
     config::Config,
-    coordinator::{Coordinator, InternalTopic},
+    coordinator::{Coordinator, Decision, EndMarker, InternalTopic, Write},
     metadata::MetadataHandle,
     replicas::Replicas,
 };
@@ -62,6 +62,7 @@ impl<T> Waiting<T> {
 }
 
 /// The group coordinator of this broker.
+#[derive(Clone)]
 pub(crate) struct Groups {
     config: Arc<GroupConfig>,
     topic: Arc<InternalTopic>,
@@ -180,6 +181,15 @@ impl Groups {
     pub(crate) async fn commit(&self, request: CommitRequest<'_>) -> Result<Vec<ErrorCode>, ErrorCode> {
         let shard = self.coordinator.shard_of(request.group);
         self.coordinator.write(shard, |state, now| state.commit(&request, now)).await
+    }
+
+    /// Ends a transaction in one partition of the groups' topic: the offsets that were committed in it count, or never were.
+    ///
+    /// # Errors
+    /// Where the marker is not written.
+    pub(crate) async fn end_transaction(&self, number: i32, marker: EndMarker) -> Result<(), ErrorCode> {
+        let write = Write::Marker(marker);
+        self.coordinator.write(number, |_, _| Ok(Decision { write, after: None, answer: () })).await
     }
 
     /// What a group has committed.

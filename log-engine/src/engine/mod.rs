@@ -185,6 +185,11 @@ impl Engine {
         }
     }
 
+    /// Whether a verification is demanded.
+    pub fn transaction_verification(&self) -> bool {
+        self.directories.iter().any(|directory| directory.home.demands_verification())
+    }
+
     /// Begins deleting what the logs' configurations say is too old or too much. Not begun by opening, because until
     /// every log was given its own configuration the defaults would decide.
     pub fn start_retention(&self) {

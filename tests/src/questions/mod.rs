@@ -4,6 +4,7 @@
 //! whether the file still tells the truth, the integration tests ask Klamm whether it answers the same.
 
 pub mod settings;
+pub mod transactions;
 
 use std::fmt::Write as _;
 use std::fs;

@@ -4,6 +4,8 @@
 //! request while the answers are awaited. Where starting one would wait for the disk or compute for long, the rest of the
 //! request is started elsewhere, and the connection waits. Record bytes are cut out of the frame, not copied.
 
+mod transactional;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -13,6 +15,7 @@ use bytes::{Buf as _, BytesMut};
 use log_engine::{
     AppendError, AppendTicket, Appended, Attempt, PostponedAppend, TopicPartition,
     batch::{BatchView, CompressionType},
+    producer::VerificationGuard,
 };
 use tokio::task::spawn_blocking;
 use wire::{
@@ -51,7 +54,9 @@ struct TopicPlan {
 
 struct PartitionPlan {
     index: i32,
-    target: Result<Arc<Partition>, ErrorCode>,
+    target: Result<Arc<Partition>, Failure>,
+    /// Allows the records to open a transaction.
+    guard: Option<VerificationGuard>,
     records: Option<std::ops::Range<usize>>,
 }
 
@@ -67,6 +72,7 @@ enum Attempted {
     Postponed(Arc<Partition>, PostponedAppend),
 }
 
+#[derive(Clone)]
 struct Failure {
     code: ErrorCode,
     message: Option<String>,
@@ -90,14 +96,27 @@ struct TopicOf<T> {
 }
 
 pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Dispatched {
-    let plan = match body::<ProduceRequest<'_>>(&frame, context.version) {
-        Ok(request) => plan(broker, &context, &request),
+    let (mut plan, opening) = match body::<ProduceRequest<'_>>(&frame, context.version) {
+        Ok(request) => {
+            let plan = plan(broker, &context, &request);
+            let opening = transactional::opening(broker, &context, &request, &plan);
+            (plan, opening)
+        }
         Err(error) => return Dispatched::Done(malformed(&context, error)),
     };
+    if let Some(mut opening) = opening
+        && opening.begin(&mut plan).is_pending()
+    {
+        let broker = Arc::clone(broker);
+        return Dispatched::Alone(Box::pin(async move {
+            opening.settle(&broker, &mut plan).await;
+            let acks = plan.acks;
+            finish_elsewhere(context, acks, attempt_all(plan, frame)).await
+        }));
+    }
     let acks = plan.acks;
     let attempted = attempt_all(plan, frame);
-    let mut all = attempted.iter().flat_map(|topic| &topic.partitions);
-    if all.any(|(_, attempted)| attempted.is_postponed()) {
+    if any_postponed(&attempted) {
         return Dispatched::Alone(Box::pin(finish_elsewhere(context, acks, attempted)));
     }
     Dispatched::Pipelined(Box::pin(finish(context, acks, start_all(attempted))))
@@ -105,10 +124,17 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
 
 /// Starts what was postponed where waiting stalls no other connection.
 async fn finish_elsewhere(context: RequestContext, acks: i16, attempted: Vec<TopicOf<Attempted>>) -> Outcome {
+    if !any_postponed(&attempted) {
+        return finish(context, acks, start_all(attempted)).await;
+    }
     match spawn_blocking(move || start_all(attempted)).await {
         Ok(started) => finish(context, acks, started).await,
         Err(abandoned) => Outcome::Close(format!("a produce request was abandoned: {abandoned}")),
     }
+}
+
+fn any_postponed(attempted: &[TopicOf<Attempted>]) -> bool {
+    attempted.iter().flat_map(|topic| &topic.partitions).any(|(_, attempted)| attempted.is_postponed())
 }
 
 fn start_all(attempted: Vec<TopicOf<Attempted>>) -> Vec<TopicOf<Started>> {
@@ -137,11 +163,13 @@ fn plan(broker: &Broker, context: &RequestContext, request: &ProduceRequest<'_>)
                 .map(|data| PartitionPlan {
                     index: data.index,
                     target: match refused.or_else(|| refuse_codec(context.version, data.records)) {
-                        Some(code) => Err(code),
+                        Some(code) => Err(code.into()),
                         None => {
                             target(broker, context, request.acks, &topic.name, topic.topic_id, data.index)
+                                .map_err(Failure::from)
                         }
                     },
+                    guard: None,
                     records: data.records.map(|records| records.range_in_frame()),
                 })
                 .collect(),
@@ -227,7 +255,7 @@ fn attempt_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicOf<Attempted>> {
                 .into_iter()
                 .map(|partition| {
                     let records = partition.records.map(&mut cut).unwrap_or_default();
-                    let attempted = attempt(partition.target, records, postponed);
+                    let attempted = attempt(partition.target, partition.guard, records, postponed);
                     postponed |= attempted.is_postponed() || Instant::now() >= until;
                     (partition.index, attempted)
                 })
@@ -236,16 +264,21 @@ fn attempt_all(plan: Plan, mut frame: BytesMut) -> Vec<TopicOf<Attempted>> {
         .collect()
 }
 
-fn attempt(target: Result<Arc<Partition>, ErrorCode>, records: BytesMut, postponed: bool) -> Attempted {
+fn attempt(
+    target: Result<Arc<Partition>, Failure>,
+    guard: Option<VerificationGuard>,
+    records: BytesMut,
+    postponed: bool,
+) -> Attempted {
     let partition = match target {
         Ok(partition) => partition,
-        Err(code) => return Attempted::Started(Started::Failed(code.into())),
+        Err(failure) => return Attempted::Started(Started::Failed(failure)),
     };
     if postponed {
-        let append = partition.postpone(records);
+        let append = partition.postpone(records, guard);
         return Attempted::Postponed(partition, append);
     }
-    match partition.try_append(records) {
+    match partition.try_append(records, guard) {
         Ok(Attempt::Started(ticket)) => Attempted::Started(Started::Waiting(partition, ticket)),
         Ok(Attempt::WouldWait(append)) => Attempted::Postponed(partition, append),
         Err(error) => Attempted::Started(Started::Failed(failure(&error, &partition))),
