@@ -9,6 +9,7 @@ mod clients;
 mod compaction;
 mod directories;
 mod dumps;
+mod groups;
 mod metadata;
 mod schemas;
 mod travel;
@@ -16,7 +17,7 @@ mod travel;
 use std::path::Path;
 
 use klamm_tests::properties::Properties;
-use klamm_tests::questions::{settings, transactions};
+use klamm_tests::questions::{groups as groups_asked, settings, transactions};
 use klamm_tests::{broker, kafka, oracle, process, questions};
 use tempfile::TempDir;
 use travel::Departure::{self, Clean, Killed};
@@ -61,6 +62,17 @@ fn what_is_kept_of_transactions_is_how_kafka_runs_them() {
     kafka::format(oracle, &properties, CLUSTER_ID);
     let kafka = kafka::start(oracle, &properties);
     keeps(&transactions::kafkas_answers(), &transactions::ask(kafka.bootstrap()));
+    kafka.stop();
+}
+
+#[test]
+fn what_is_kept_of_groups_is_what_kafka_says_of_them() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    keeps(&groups_asked::kafkas_answers(), &groups_asked::ask(kafka.bootstrap()));
     kafka.stop();
 }
 

@@ -48,6 +48,8 @@ impl Departure {
 struct Told {
     /// Topic to what was described when it was made; its records are in its last partition.
     topics: BTreeMap<String, Topic>,
+    /// Records of the first topic that a group has committed.
+    followed: u32,
     /// Values of committed transactions, in order.
     committed: Vec<String>,
 }
@@ -76,6 +78,7 @@ pub(crate) fn travel(oracle: &Oracle, properties: &Properties, hosts: &[Host], d
             clients.transact(&mut told, stop);
         }
         clients.find_everything(&told);
+        clients.follow(&mut told);
         departure.leave(broker);
     }
 }
@@ -149,6 +152,13 @@ impl Clients<'_> {
         let name = format!("brief-{before}");
         self.must("delete", &name);
         told.topics.remove(&name).expect("the stop before made it");
+    }
+
+    /// A group goes on where it was at the stop before.
+    fn follow(&mut self, told: &mut Told) {
+        let records = told.topics["stop-0"].records;
+        assert_eq!(self.must("follow", "stop-0 travellers"), (records - told.followed).to_string());
+        told.followed = records;
     }
 
     fn transact(&mut self, told: &mut Told, stop: usize) {

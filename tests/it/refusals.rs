@@ -1,7 +1,7 @@
 //! What cannot be done is refused as Apache Kafka refuses it: error by error, sentence by sentence.
 
 use broker_shim::config::{Config, Sources};
-use klamm_tests::questions::{self, settings, transactions};
+use klamm_tests::questions::{self, groups, settings, transactions};
 
 use crate::in_process::Klamm;
 
@@ -23,6 +23,13 @@ fn settings_are_taken_and_refused_as_kafka_takes_and_refuses_them() {
     let klamm = Klamm::start(&[]);
     let answers = settings::ask(&klamm.address().to_string());
     questions::assert_as_kafka(&settings::kafkas_answers(), &answers);
+}
+
+#[test]
+fn groups_are_answered_as_kafka_answers_them() {
+    let klamm = Klamm::start(&["group.initial.rebalance.delay.ms=0"]);
+    let answers = groups::ask(&klamm.address().to_string());
+    questions::assert_as_kafka(&groups::kafkas_answers(), &answers);
 }
 
 #[test]

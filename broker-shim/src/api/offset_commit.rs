@@ -67,6 +67,7 @@ async fn commit(
                     }
                     offsets.push(NewOffset {
                         topic: &target.name,
+                        topic_id: topic.topic_id,
                         partition: partition.partition_index,
                         offset: partition.committed_offset,
                         leader_epoch: partition.committed_leader_epoch,

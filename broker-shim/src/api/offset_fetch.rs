@@ -20,7 +20,7 @@ use super::{topic_id, uuid};
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
-    group::{Committed, FetchRequest, FetchedOffset, FetchedTopic, Stability},
+    group::{AskedTopic, Committed, FetchRequest, FetchedOffset, FetchedTopic, Stability},
     metadata::Image,
     request_context::RequestContext,
 };
@@ -39,11 +39,11 @@ const NO_EPOCH: i32 = -1;
 /// What is asked of one group, in any version.
 struct Asked<'a> {
     group: &'a str,
-    topics: Option<Vec<AskedTopic<'a>>>,
+    topics: Option<Vec<WantedTopic<'a>>>,
     stability: Stability,
 }
 
-struct AskedTopic<'a> {
+struct WantedTopic<'a> {
     name: &'a str,
     id: Uuid,
     partitions: &'a [i32],
@@ -70,7 +70,7 @@ pub(super) fn handle<'r>(
         return OffsetFetchResponse { groups: groups.collect(), ..OffsetFetchResponse::default() };
     }
     let topics = request.topics.as_ref().map(|topics| {
-        let asked = topics.iter().map(|topic| AskedTopic {
+        let asked = topics.iter().map(|topic| WantedTopic {
             name: &topic.name,
             id: Uuid::ZERO,
             partitions: &topic.partition_indexes,
@@ -82,11 +82,11 @@ pub(super) fn handle<'r>(
     single_answer(context.version, &asked, fetched)
 }
 
-fn batched_topics<'a>(group: &'a OffsetFetchRequestGroup<'_>) -> Option<Vec<AskedTopic<'a>>> {
+fn batched_topics<'a>(group: &'a OffsetFetchRequestGroup<'_>) -> Option<Vec<WantedTopic<'a>>> {
     let topics = group.topics.as_ref()?.iter();
     Some(
         topics
-            .map(|topic| AskedTopic {
+            .map(|topic| WantedTopic {
                 name: &topic.name,
                 id: topic.topic_id,
                 partitions: &topic.partition_indexes,
@@ -106,12 +106,12 @@ fn fetch(broker: &Broker, context: &RequestContext, asked: &Asked<'_>) -> Result
         return Ok(all.into_iter().filter_map(|topic| seen(broker, context, &image, topic)).collect());
     };
     let checked: Vec<_> = topics.iter().map(|topic| check(broker, context, &image, topic)).collect();
-    let allowed = checked
-        .iter()
-        .zip(topics)
-        .filter_map(|(name, topic)| name.as_ref().ok().map(|name| (Arc::clone(name), topic.partitions)));
+    let allowed = checked.iter().zip(topics).filter_map(|(name, topic)| {
+        let name = Arc::clone(name.as_ref().ok()?);
+        Some(AskedTopic { name, id: topic.id, partitions: topic.partitions })
+    });
     let mut fetched = broker.groups.fetch(&request(Some(allowed.collect())))?.into_iter();
-    let answer = |(checked, topic): (Result<Arc<str>, ErrorCode>, &AskedTopic<'_>)| {
+    let answer = |(checked, topic): (Result<Arc<str>, ErrorCode>, &WantedTopic<'_>)| {
         let partitions = match checked {
             Ok(_) => fetched.next().map(|topic| topic.partitions).unwrap_or_default(),
             Err(code) => topic.partitions.iter().map(|number| (*number, Err(code))).collect(),
@@ -139,7 +139,7 @@ fn check(
     broker: &Broker,
     context: &RequestContext,
     image: &Image,
-    topic: &AskedTopic<'_>,
+    topic: &WantedTopic<'_>,
 ) -> Result<Arc<str>, ErrorCode> {
     let name: Arc<str> = if context.version >= FIRST_WITH_TOPIC_IDS {
         let id: TopicId = topic_id(topic.id);
@@ -231,7 +231,7 @@ fn single_answer<'r>(
 }
 
 fn all_failed(asked: &Asked<'_>, code: ErrorCode) -> Vec<Topic> {
-    let failed = |topic: &AskedTopic<'_>| Topic {
+    let failed = |topic: &WantedTopic<'_>| Topic {
         name: topic.name.into(),
         id: topic.id,
         partitions: topic.partitions.iter().map(|number| (*number, Err(code))).collect(),

@@ -82,14 +82,18 @@ impl Write {
     pub(super) fn to_batch(
         &self,
         compression: Compression,
+        base_sequence: Sequence,
         now: TimestampMs,
     ) -> Result<Option<BytesMut>, BuildError> {
         let (mut builder, records) = match self {
             Self::Nothing => return Ok(None),
-            Self::Records { records, .. } => (BatchBuilder::new(compression), records),
+            Self::Records { records, .. } => {
+                let builder = BatchBuilder::new(compression);
+                (builder.producer(ProducerId::NONE, ProducerEpoch::NONE, base_sequence), records)
+            }
             Self::Transactional { transaction: Transaction { producer_id, producer_epoch }, records } => {
                 let builder = BatchBuilder::new(compression).transactional();
-                (builder.producer(*producer_id, *producer_epoch, Sequence::NONE), records)
+                (builder.producer(*producer_id, *producer_epoch, base_sequence), records)
             }
             Self::Marker(EndMarker { transaction, coordinator_epoch, outcome }) => {
                 let marker = EndTxnMarker { outcome: *outcome, coordinator_epoch: *coordinator_epoch };

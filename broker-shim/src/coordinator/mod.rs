@@ -36,7 +36,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use log_engine::{Clock, Offset, TimestampMs};
+use log_engine::{Clock, Offset, TimestampMs, types::Sequence};
 use tokio::{runtime::Handle, task::JoinHandle, time::Instant};
 use wire::ErrorCode;
 
@@ -106,6 +106,8 @@ pub(crate) trait CoordinatorState: Send + Sized + 'static {
     type Timer: Clone + Ord + std::hash::Hash + Send;
     /// What remains to be done once a write has succeeded or failed.
     type After: Send + 'static;
+    /// What stands as first sequence in its batches, which nobody looks at.
+    const BASE_SEQUENCE: Sequence = Sequence::NONE;
 
     /// Applies a record, at the start or once it is written. An error passes the record over, with a line in the log.
     ///

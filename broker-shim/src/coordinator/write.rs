@@ -99,7 +99,11 @@ pub(super) async fn carry_out<S: CoordinatorState, R>(
 
 impl<S: CoordinatorState> UnderWay<S> {
     fn begin(&self) -> Begun {
-        let batch = match self.write.to_batch(self.coordinator.topic.compression(), self.now.wall) {
+        let batch = match self.write.to_batch(
+            self.coordinator.topic.compression(),
+            S::BASE_SEQUENCE,
+            self.now.wall,
+        ) {
             Ok(Some(batch)) => batch,
             Ok(None) => return Begun::Ended(Ok(None)),
             Err(error) => return Begun::Ended(Err(error.into())),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::ErrorCode;
+use wire::{ErrorCode, primitives::Uuid};
 
 use super::{
     classic::State,
@@ -42,8 +42,17 @@ pub(crate) struct Committer<'a> {
 pub(crate) struct FetchRequest<'a> {
     pub(crate) group: &'a str,
     /// `None` for all that there are.
-    pub(crate) topics: Option<Vec<(Arc<str>, &'a [i32])>>,
+    pub(crate) topics: Option<Vec<AskedTopic<'a>>>,
     pub(crate) stability: Stability,
+}
+
+/// A topic of which offsets are asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct AskedTopic<'a> {
+    pub(crate) name: Arc<str>,
+    /// Zero where the client names topics.
+    pub(crate) id: Uuid,
+    pub(crate) partitions: &'a [i32],
 }
 
 impl GroupState {
@@ -104,9 +113,9 @@ impl GroupState {
         let Some(topics) = &request.topics else {
             return fetch::all(&self.offsets, request.group, request.stability);
         };
-        let of_topic = |(name, partitions): &(Arc<str>, &[i32])| {
+        let of_topic = |AskedTopic { name, id, partitions }: &AskedTopic<'_>| {
             let one = |number: &i32| {
-                (*number, fetch::one(&self.offsets, request.group, name, *number, request.stability))
+                (*number, fetch::one(&self.offsets, request.group, (name, *id), *number, request.stability))
             };
             FetchedTopic { name: Arc::clone(name), partitions: partitions.iter().map(one).collect() }
         };

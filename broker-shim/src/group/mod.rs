@@ -23,7 +23,7 @@ pub(crate) use admin::{Described, DescribedMember, Filter, Listed};
 pub(crate) use classic::{
     ClientFacts, JoinAnswer, JoinRequest, JoinedMember, LeaveAnswer, Leaving, SyncAnswer, SyncRequest,
 };
-pub(crate) use committing::{CommitRequest, Committer, FetchRequest};
+pub(crate) use committing::{AskedTopic, CommitRequest, Committer, FetchRequest};
 pub(crate) use config::{GroupConfig, OFFSETS_TOPIC, topic_settings};
 pub(crate) use offsets::{
     Committed,

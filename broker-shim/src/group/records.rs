@@ -20,7 +20,7 @@ const OFFSET_COMMIT: i16 = 1;
 const GROUP_METADATA: i16 = 2;
 
 /// The version without an expiry of its own, and the one with it.
-const OFFSET_COMMIT_VALUE: i16 = 3;
+const OFFSET_COMMIT_VALUE: i16 = 4;
 const EXPIRING_OFFSET_COMMIT_VALUE: i16 = 1;
 const GROUP_METADATA_VALUE: i16 = 3;
 

@@ -5,6 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use log_engine::types::Sequence;
 use wire::{ErrorCode, records::GroupMetadataValue};
 
 use super::{
@@ -118,6 +119,8 @@ pub(super) fn unwritable(error: &Unwritable) -> ErrorCode {
 impl CoordinatorState for GroupState {
     type Timer = GroupTimer;
     type After = GroupAfter;
+    // As Kafka's coordinator runtime writes it.
+    const BASE_SEQUENCE: Sequence = Sequence::new(0);
 
     fn replay(&mut self, record: &LogRecord<'_>) -> Result<(), ReplayError> {
         match GroupRecord::decode(record)? {

@@ -92,6 +92,8 @@ public class Clients {
                 return atTime(bootstrap, partition(w), T0 + Long.parseLong(w[4]));
             case "at-timestamp":
                 return atTime(bootstrap, partition(w), Long.parseLong(w[4]));
+            case "follow":
+                return follow(bootstrap, topic, w[3]);
             case "store":
                 return store(bootstrap, topic, Path.of(w[3]));
             case "fetch":
@@ -103,6 +105,31 @@ public class Clients {
 
     private static TopicPartition partition(String[] words) {
         return new TopicPartition(words[2], Integer.parseInt(words[3]));
+    }
+
+    /** How many records a group's consumer finds between where the group was left and the ends. */
+    private static String follow(String bootstrap, String topic, String group) {
+        Map<String, Object> properties = new HashMap<>();
+        properties.put("bootstrap.servers", bootstrap);
+        properties.put("group.id", group);
+        properties.put("auto.offset.reset", "earliest");
+        properties.put("enable.auto.commit", false);
+        var bytes = new ByteArrayDeserializer();
+        try (var consumer = new KafkaConsumer<>(properties, bytes, bytes)) {
+            consumer.subscribe(List.of(topic));
+            int count = 0;
+            long until = System.currentTimeMillis() + PATIENCE.toMillis();
+            while (System.currentTimeMillis() < until) {
+                count += consumer.poll(Duration.ofMillis(50)).count();
+                var all = consumer.assignment();
+                var ends = consumer.endOffsets(all);
+                if (!all.isEmpty() && all.stream().allMatch(partition -> consumer.position(partition) == ends.get(partition))) {
+                    consumer.commitSync();
+                    return Integer.toString(count);
+                }
+            }
+        }
+        throw new IllegalStateException("the group was not assigned " + topic + ", or did not come to its end");
     }
 
     // ---- admin

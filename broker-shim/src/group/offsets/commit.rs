@@ -1,7 +1,7 @@
 //! OffsetCommit and TxnOffsetCommit: which offsets are written, and which are too large.
 
 use log_engine::types::TimestampMs;
-use wire::{ErrorCode, records::OffsetCommitValue};
+use wire::{ErrorCode, primitives::Uuid, records::OffsetCommitValue};
 
 use crate::{
     coordinator::Record,
@@ -12,6 +12,8 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewOffset<'a> {
     pub(crate) topic: &'a str,
+    /// Zero where the client names topics.
+    pub(crate) topic_id: Uuid,
     pub(crate) partition: i32,
     pub(crate) offset: i64,
     pub(crate) leader_epoch: i32,
@@ -39,6 +41,7 @@ pub(in crate::group) fn decide(
             offset: new.offset,
             leader_epoch: new.leader_epoch,
             metadata: metadata.into(),
+            topic_id: new.topic_id,
             commit_timestamp: now.get(),
             expire_timestamp: retention_ms.map_or(-1, |retention| now.get().saturating_add(retention)),
             ..OffsetCommitValue::default()

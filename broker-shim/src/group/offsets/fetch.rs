@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wire::ErrorCode;
+use wire::{ErrorCode, primitives::Uuid};
 
 use super::{Committed, Offsets};
 
@@ -27,22 +27,23 @@ pub(crate) enum Stability {
 pub(in crate::group) fn one(
     offsets: &Offsets,
     group: &str,
-    topic: &str,
+    (topic, topic_id): (&str, Uuid),
     partition: i32,
     stability: Stability,
 ) -> FetchedOffset {
     if stability == Stability::Required && offsets.is_pending(group, topic, partition) {
         return Err(ErrorCode::UnstableOffsetCommit);
     }
-    Ok(offsets.get(group, topic, partition).cloned())
+    Ok(offsets.get(group, topic, partition).filter(|found| !found.is_of_another(topic_id)).cloned())
 }
 
 /// All that a group has committed.
 pub(in crate::group) fn all(offsets: &Offsets, group: &str, stability: Stability) -> Vec<FetchedTopic> {
     let of_topic = |(name, partitions): (&Arc<str>, &std::collections::BTreeMap<i32, Committed>)| {
         let numbers = partitions.keys();
-        let partitions =
-            numbers.map(|number| (*number, one(offsets, group, name, *number, stability))).collect();
+        let partitions = numbers
+            .map(|number| (*number, one(offsets, group, (name, Uuid::ZERO), *number, stability)))
+            .collect();
         FetchedTopic { name: Arc::clone(name), partitions }
     };
     offsets.topics_of(group).map(of_topic).collect()

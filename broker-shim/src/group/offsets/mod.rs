@@ -12,7 +12,7 @@ use log_engine::{
     batch::control::TxnOutcome,
     types::{Offset, ProducerId},
 };
-use wire::records::OffsetCommitValue;
+use wire::{primitives::Uuid, records::OffsetCommitValue};
 
 /// A committed offset (Kafka's `OffsetAndMetadata`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(crate) struct Committed {
     pub(crate) commit_timestamp: i64,
     /// When it expires, where the client said (up to version 4 of OffsetCommit).
     pub(crate) expire_timestamp: Option<i64>,
+    /// Of the topic, where the client said.
+    topic_id: Uuid,
     /// Of its record: of two, the later one counts.
     record_offset: Offset,
 }
@@ -36,8 +38,14 @@ impl Committed {
             metadata: value.metadata.as_ref().into(),
             commit_timestamp: value.commit_timestamp,
             expire_timestamp: (value.expire_timestamp >= 0).then_some(value.expire_timestamp),
+            topic_id: value.topic_id,
             record_offset,
         }
+    }
+
+    /// Whether it was committed for another topic that had the same name.
+    fn is_of_another(&self, topic_id: Uuid) -> bool {
+        self.topic_id != Uuid::ZERO && topic_id != Uuid::ZERO && self.topic_id != topic_id
     }
 }
 
