@@ -359,7 +359,6 @@ impl Asked {
 
     fn live_in_a_group(&mut self) {
         let (id, _) = self.joined("ask for an id", &join(GROUP, "", None), 9);
-        self.ask("a group whose member has not joined", &describe(&[GROUP]), 6);
         let (id, generation) = self.joined("join", &join(GROUP, &id, None), 9);
         self.ask("a group that waits for its assignment", &describe(&[GROUP]), 6);
         let member = |request: OffsetCommitRequest<'static>, generation: i32| OffsetCommitRequest {
@@ -392,7 +391,7 @@ impl Asked {
         self.ask("hand in the assignment", &sync(&id, generation, Some("part")), 5);
         self.ask("ask for the assignment again", &sync(&id, generation, None), 3);
         self.ask("a stable group", &describe(&[GROUP, "nowhere"]), 6);
-        self.ask("a stable group", &describe(&[GROUP]), 2);
+        self.ask("a stable group", &describe(&[GROUP]), 4);
         for (what, request) in [
             ("as it should be", heartbeat(GROUP, &id, generation, None)),
             ("of another generation", heartbeat(GROUP, &id, generation - 1, None)),
