@@ -27,7 +27,6 @@ pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
     told("kcat", || kcat(bootstrap));
     told("librdkafka", || librdkafka_from_python(&mut java, bootstrap));
     told("franz-go", || franz_go(&mut java, bootstrap));
-    told("groups", || crate::groups::all(oracle, &mut java, bootstrap));
 }
 
 /// One story, and how long it took: shown when the test fails or runs with `--nocapture`.

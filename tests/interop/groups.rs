@@ -7,20 +7,24 @@ use klamm_tests::oracle::{Oracle, is_installed, skip};
 use klamm_tests::process::run;
 
 /// Every story, on one broker.
-pub(crate) fn all(oracle: &Oracle, java: &mut JavaClients, bootstrap: &str) {
+pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
+    let mut java = JavaClients::start(oracle);
     java.must(&format!("create {bootstrap} grouped 3"));
     for partition in 0..3 {
         java.must(&format!("produce {bootstrap} grouped {partition} none idempotent 0 10"));
     }
     console_consumers_share_their_place(oracle, bootstrap);
     kcat_goes_on_where_its_group_was(bootstrap);
-    assignors_spread_seven_partitions_over_three_members(oracle, java, bootstrap);
+    assignors_spread_seven_partitions_over_three_members(oracle, &mut java, bootstrap);
 }
 
 fn consume(oracle: &Oracle, bootstrap: &str, group: &str, messages: usize) -> usize {
     let mut consumer = oracle.java("org.apache.kafka.tools.consumer.ConsoleConsumer");
     consumer.args(["--bootstrap-server", bootstrap, "--topic", "grouped", "--group", group]);
     consumer.args(["--from-beginning", "--max-messages", &messages.to_string(), "--timeout-ms", "60000"]);
+    for property in ["print.value=false", "print.partition=true", "print.offset=true"] {
+        consumer.args(["--formatter-property", property]);
+    }
     run(&mut consumer, b"").lines().count()
 }
 

@@ -110,6 +110,28 @@ fn every_client_story_holds_on_klamm_and_both_dump_tools_read_what_it_leaves() {
 }
 
 #[test]
+fn every_story_of_groups_holds_on_kafka_itself() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    groups::all(oracle, kafka.bootstrap());
+    kafka.stop();
+}
+
+#[test]
+fn every_story_of_groups_holds_on_klamm() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    let klamm = broker::start(&properties);
+    groups::all(oracle, klamm.bootstrap());
+    klamm.stop();
+    dumps::agree(oracle, &properties.data());
+}
+
+#[test]
 fn a_directory_travels_between_klamm_and_kafka_after_clean_stops() {
     travels(Clean);
 }

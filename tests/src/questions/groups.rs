@@ -243,12 +243,21 @@ impl Asked {
         let read = |response: wire::messages::CreateTopicsResponse<'_>| response.topics[0].topic_id;
         self.topic_id = self.client.call(&request, 7, read).expect("CreateTopics is answered");
         let request = FindCoordinatorRequest { coordinator_keys: vec![GROUP.into()], ..Default::default() };
-        let not_yet =
-            [ErrorCode::CoordinatorNotAvailable, ErrorCode::CoordinatorLoadInProgress].map(ErrorCode::code);
+        let not_yet = [
+            ErrorCode::CoordinatorNotAvailable,
+            ErrorCode::CoordinatorLoadInProgress,
+            ErrorCode::NotCoordinator,
+        ];
+        // Each of them has a partition of its own that has to be loaded.
+        let every = describe(&["", "nowhere", "alone", "wrong", GROUP, "named"]);
         for _ in 0..600 {
             let found = self.client.call(&request, 4, |response| response.coordinators[0].error_code);
-            let loaded = self.client.call(&fetch(GROUP, None), 7, |response| response.error_code);
-            if [found, loaded].into_iter().all(|code| !not_yet.contains(&code.expect("it is answered"))) {
+            let mut codes = vec![found.expect("FindCoordinator is answered")];
+            let loaded = self.client.call(&every, 5, |response| {
+                response.groups.iter().map(|group| group.error_code).collect::<Vec<_>>()
+            });
+            codes.extend(loaded.expect("DescribeGroups is answered"));
+            if codes.iter().all(|code| not_yet.iter().all(|not_yet| not_yet.code() != *code)) {
                 return;
             }
             std::thread::sleep(std::time::Duration::from_millis(50));
