@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use log_engine::LogConfig;
+use log_engine::{CleanerConfig, LogConfig};
 
 use crate::{
     config::{
         Config,
         keys::{self, Key},
         topic_keys::{TOPIC_KEYS, TopicKey},
-        value::parse_bool,
+        value,
     },
     metadata::{Image, image::ConfigValues, record::ConfigResource},
 };
@@ -78,15 +78,43 @@ impl<'a> Layers<'a> {
 
     /// The value of a broker key that is a number.
     pub(crate) fn broker_number(&self, key: &str) -> i64 {
-        let counts = keys::find(key).and_then(|row| self.broker_chain(row).into_iter().next());
         // Only what was configured by another version is not a number that was checked.
-        counts.and_then(|given| given.value.trim().parse().ok()).unwrap_or_else(|| self.config.number(key))
+        self.broker_value(key)
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or_else(|| self.config.number(key))
+    }
+
+    fn broker_value(&self, key: &str) -> Option<String> {
+        keys::find(key).and_then(|row| self.broker_chain(row).into_iter().next()).map(|given| given.value)
+    }
+
+    /// How logs are compacted.
+    pub(crate) fn cleaner(&self) -> CleanerConfig {
+        let defaults = CleanerConfig::default();
+        let size = |key| self.broker_number(key).max(0).unsigned_abs();
+        let fraction = |key, default| {
+            self.broker_value(key).and_then(|text| value::parse_double(text.trim())).unwrap_or(default)
+        };
+        let threads = usize::try_from(size("log.cleaner.threads")).unwrap_or(defaults.threads);
+        CleanerConfig {
+            threads: if self.config.flag("log.cleaner.enable") { threads } else { 0 },
+            dedupe_buffer_bytes: size("log.cleaner.dedupe.buffer.size"),
+            load_factor: fraction("log.cleaner.io.buffer.load.factor", defaults.load_factor),
+            io_buffer_bytes: u32::try_from(size("log.cleaner.io.buffer.size"))
+                .unwrap_or(defaults.io_buffer_bytes),
+            io_max_bytes_per_second: fraction(
+                "log.cleaner.io.max.bytes.per.second",
+                defaults.io_max_bytes_per_second,
+            ),
+            backoff_ms: size("log.cleaner.backoff.ms"),
+        }
     }
 
     /// The same for a boolean key.
     pub(crate) fn broker_flag(&self, key: &str) -> bool {
-        let counts = keys::find(key).and_then(|row| self.broker_chain(row).into_iter().next());
-        counts.and_then(|given| parse_bool(&given.value)).unwrap_or_else(|| self.config.flag(key))
+        self.broker_value(key)
+            .and_then(|text| value::parse_bool(&text))
+            .unwrap_or_else(|| self.config.flag(key))
     }
 
     /// The same for a topic key: the topic itself, then the broker keys behind it. The first value is in the topic key's
@@ -208,6 +236,24 @@ mod tests {
     fn a_given_key_of_a_coarser_unit_yields_to_a_given_finer_one() {
         let config = config(&[("log.retention.ms", "9"), ("log.retention.minutes", "2")]);
         assert_eq!(chain(&config, "retention.ms", None)[0].1, "9");
+    }
+
+    #[test]
+    fn compaction_is_configured_by_what_was_set_last_nearest_to_the_broker() {
+        let config =
+            config(&[("log.cleaner.backoff.ms", "5"), ("log.cleaner.io.max.bytes.per.second", "1e6")]);
+        let image = Image::empty("cluster");
+        let cleaner = Layers::of(&config, &image).cleaner();
+        assert_eq!((cleaner.threads, cleaner.backoff_ms), (1, 5));
+        assert_eq!(cleaner.io_max_bytes_per_second, 1e6);
+        let broker: ConfigValues = [("log.cleaner.threads".into(), "2".into())].into();
+        let all: ConfigValues = [
+            ("log.cleaner.threads".into(), "4".into()),
+            ("log.cleaner.io.buffer.load.factor".into(), "0.5f".into()),
+        ]
+        .into();
+        let layers = Layers { config: &config, broker: Some(&broker), default_broker: Some(&all) };
+        assert_eq!((layers.cleaner().threads, layers.cleaner().load_factor), (2, 0.5));
     }
 
     #[test]

@@ -291,6 +291,9 @@ impl Replicas {
             self.engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
             self.engine.set_move_rate(move_rate(&layers));
             self.engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
+            if let Err(error) = self.engine.set_cleaner_config(layers.cleaner()) {
+                tracing::error!(%error, "not every thread that is to compact logs could be started");
+            }
         }
         for topic in image.topics() {
             if resource.kind == ResourceKind::TOPIC && *topic.name != *resource.name {

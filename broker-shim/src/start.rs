@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use log_engine::{
-    CleanerConfig, Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
+    Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
     commit::CommitLimits,
     io::{BackendChoice, Disk, NativeDisk},
 };
@@ -189,6 +189,7 @@ fn open(
     replicas.follow_moves();
     engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
     engine.start_retention();
+    engine.set_cleaner_config(layers.cleaner()).map_err(StartError::Thread)?;
     engine.start_compaction().map_err(StartError::Thread)?;
     let clock = Arc::clone(&engine.config().clock);
     let runtime = Handle::current();
@@ -259,16 +260,17 @@ fn format_request(config: &Config, directories: &[PathBuf]) -> Format {
 
 fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -> EngineConfig {
     let nothing = Image::empty(formatted.cluster_id.clone());
+    let layers = Layers::of(config, &nothing);
     let online: Vec<_> = formatted.directories.iter().map(|(dir, _)| dir.clone()).collect();
     EngineConfig {
         cluster_id: Some(formatted.cluster_id.clone()),
         disk: DiskChoice::Given(Arc::clone(disk)),
-        log_defaults: Layers::of(config, &nothing).log_config(None),
+        log_defaults: layers.log_config(None),
         recovery_point_interval_ms: config.number("log.flush.offset.checkpoint.interval.ms"),
         retention_interval_ms: config.number("log.retention.check.interval.ms"),
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
         recovery_threads: usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1),
-        cleaner: cleaner_config(config),
+        cleaner: layers.cleaner(),
         commit_limits: CommitLimits { group_delay_max: group_delay(config), ..CommitLimits::default() },
         ..EngineConfig::new(online, config.node_id)
     }
@@ -276,25 +278,6 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
 
 fn group_delay(config: &Config) -> Duration {
     Duration::from_millis(config.number(keys::FLUSH_GROUP_DELAY).max(0).unsigned_abs())
-}
-
-fn cleaner_config(config: &Config) -> CleanerConfig {
-    let defaults = CleanerConfig::default();
-    let fraction =
-        |key, default| config.text(key).and_then(|text| text.trim().parse().ok()).unwrap_or(default);
-    let threads = usize::try_from(config.number("log.cleaner.threads")).unwrap_or(defaults.threads);
-    CleanerConfig {
-        threads: if config.flag("log.cleaner.enable") { threads } else { 0 },
-        dedupe_buffer_bytes: config.number("log.cleaner.dedupe.buffer.size").max(0).unsigned_abs(),
-        load_factor: fraction("log.cleaner.io.buffer.load.factor", defaults.load_factor),
-        io_buffer_bytes: u32::try_from(config.number("log.cleaner.io.buffer.size"))
-            .unwrap_or(defaults.io_buffer_bytes),
-        io_max_bytes_per_second: fraction(
-            "log.cleaner.io.max.bytes.per.second",
-            defaults.io_max_bytes_per_second,
-        ),
-        backoff_ms: config.number("log.cleaner.backoff.ms").max(0).unsigned_abs(),
-    }
 }
 
 fn metadata_options(config: &Config, advertised: &[Endpoint], replicas: &Arc<Replicas>) -> MetadataOptions {

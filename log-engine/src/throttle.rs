@@ -55,6 +55,16 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_that_is_lifted_holds_nobody_up_any_more() {
+        let mut throttle = Throttle::new(1_000.0);
+        assert_eq!(throttle.take(10_000, Duration::ZERO), Duration::from_secs(10));
+        throttle.set_rate(f64::MAX);
+        assert_eq!(throttle.take(10_000, Duration::ZERO), Duration::ZERO);
+        throttle.set_rate(1_000.0);
+        assert_eq!(throttle.take(1_000, Duration::ZERO), Duration::from_secs(1));
+    }
+
+    #[test]
     fn without_a_limit_nobody_rests_and_with_none_allowed_nobody_overflows() {
         let mut unlimited = Throttle::new(f64::MAX);
         assert_eq!(unlimited.take(u64::MAX, Duration::ZERO), Duration::ZERO);

@@ -12,6 +12,8 @@ use super::text_of;
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
+    config::requirements,
+    effective::Layers,
     error_map,
     metadata::{
         Image,
@@ -128,7 +130,10 @@ async fn alter(
     let mut answers = Vec::new();
     let mut resources = Vec::new();
     for (resource, ops) in asked {
-        match ops.and_then(|ops| refuse(broker, context, &resource).map_or(Ok(ops), Err)) {
+        let refusal = |ops: &[_]| {
+            refuse(broker, context, &resource).or_else(|| cleaner_threads(broker, &resource, ops))
+        };
+        match ops.and_then(|ops| refusal(&ops).map_or(Ok(ops), Err)) {
             Ok(ops) => resources.push(ResourceAlterations { resource, ops }),
             Err((code, message)) => answers.push(Answer { resource, code, message }),
         }
@@ -180,4 +185,22 @@ fn another_broker(broker: &Broker, name: &str) -> Option<Refused> {
             Some(format!("Unexpected broker id, expected {own}, but received {name}")),
         )
     })
+}
+
+/// What the broker refuses because of how many threads it compacts with now.
+fn cleaner_threads(
+    broker: &Broker,
+    resource: &ConfigResource,
+    ops: &[(String, ConfigOp, Option<String>)],
+) -> Option<Refused> {
+    const KEY: &str = "log.cleaner.threads";
+    let is_set = |(key, op, _): &&(String, ConfigOp, Option<String>)| key == KEY && *op == ConfigOp::Set;
+    if resource.kind != ResourceKind::BROKER {
+        return None;
+    }
+    let wanted: i64 = ops.iter().rfind(is_set)?.2.as_deref()?.trim().parse().ok()?;
+    let image = broker.image();
+    let current = Layers::of(broker.config(), &image).broker_number(KEY);
+    let reason = requirements::check_cleaner_threads(current, wanted)?;
+    Some((ErrorCode::InvalidRequest, Some(reason)))
 }

@@ -217,7 +217,7 @@ fn members(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// As Java's `Double.parseDouble` reads it: a suffix is allowed, words but two are not.
-fn parse_double(text: &str) -> Option<f64> {
+pub fn parse_double(text: &str) -> Option<f64> {
     let (sign, digits) = match text.strip_prefix(['+', '-']) {
         Some(digits) => (&text[..1], digits),
         None => ("", text),

@@ -4,9 +4,7 @@
 //! record that stays, or from the delete horizon where the batch gets one. Offsets stay, and so do the header's base
 //! offset, last offset and sequence: a producer's last batch must be known by them after its records are gone.
 
-use super::compress::{
-    Compression, CompressionType, Compressor, DecompressError, DecompressionCap, Decompressor,
-};
+use super::compress::{Compression, CompressionType, DecompressError, DecompressionCap, whole};
 use super::header::{
     Attributes, BatchView, HEADER_LEN, HeaderFields, LOG_OVERHEAD, TimestampType, write_header,
 };
@@ -92,6 +90,26 @@ pub(crate) fn filter<'b, T>(
     Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
 }
 
+/// The same where nothing has to be fetched.
+pub(crate) fn filter_at_once<'b>(
+    batch: &BatchView<'b>,
+    cap: DecompressionCap,
+    buffers: &'b mut FilterBuffers,
+    mut stays: impl FnMut(&Candidate<'_>) -> bool,
+) -> Result<Filtered<'b>, RecordError> {
+    let FilterBuffers { unfolded, kept, folding } = buffers;
+    let body = unfold(batch, cap, unfolded)?;
+    kept.clear();
+    let mut has_tombstone = false;
+    let read = walk(batch, body, |candidate, record| {
+        if stays(&candidate) {
+            has_tombstone |= !candidate.has_value;
+            kept.push(record);
+        }
+    })?;
+    Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
+}
+
 impl Filtered<'_> {
     /// How many records stay.
     pub(crate) fn kept(&self) -> u32 {
@@ -116,9 +134,7 @@ impl Filtered<'_> {
             let mut plain = std::mem::take(self.folding);
             plain.clear();
             self.copy_records(base, &mut plain);
-            let mut compressor = Compressor::new(Compression::of(codec), Vec::new())?;
-            compressor.write(&plain)?;
-            out.extend_from_slice(&compressor.finish()?);
+            whole::fold(Compression::of(codec), &plain, out)?;
             *self.folding = plain;
         }
         let length = i32::try_from(out.len() - start - LOG_OVERHEAD).map_err(|_| RefoldError::TooLong)?;
@@ -212,21 +228,11 @@ fn unfold<'b>(
     cap: DecompressionCap,
     unfolded: &'b mut Vec<u8>,
 ) -> Result<&'b [u8], DecompressError> {
-    const STEP: usize = 64 * 1024;
     let codec = batch.compression().map_err(|id| DecompressError::UnknownCodec { id })?;
-    let Some(mut decompressor) = Decompressor::new(codec, batch.body(), cap)? else {
-        return Ok(batch.body());
-    };
-    let mut filled = 0;
-    loop {
-        if filled == unfolded.len() {
-            unfolded.resize(filled + filled.max(STEP), 0);
-        }
-        match decompressor.read(&mut unfolded[filled..])? {
-            0 => return Ok(&unfolded[..filled]),
-            n => filled += n,
-        }
-    }
+    Ok(match whole::unfold(codec, batch.body(), cap, unfolded)? {
+        Some(len) => &unfolded[..len],
+        None => batch.body(),
+    })
 }
 
 // Answers how many records there were.

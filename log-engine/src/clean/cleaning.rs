@@ -2,14 +2,11 @@
 //! `keep`, `group` and `transactions`; the steps and what a crash leaves of each are in ADR 8.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::Arc;
 
 use crate::batch::control::ControlError;
-use crate::batch::filter::{self, FilterBuffers, RefoldError};
+use crate::batch::filter::{self, Candidate, FilterBuffers, Filtered, RefoldError};
 use crate::batch::{BatchView, DecompressionCap, RecordError};
-use crate::error::{Corruption, ReadError};
-use crate::io::is_shortage;
 use crate::limits::CLEANED_BATCH_BYTES_MAX;
 use crate::log::Log;
 use crate::log::compact::{CleaningTurn, ExchangeError};
@@ -22,93 +19,16 @@ use super::CleanerConfig;
 use super::choose::Cleanable;
 use super::group::{Member, group};
 use super::keep::{BatchFate, LastOfProducer, fate_of, horizon_of, keeps_record, keeps_tombstones};
-use super::offset_map::{KeyHash, OffsetMap};
+use super::offset_map::{KeyHash, OffsetMap, Put};
+use super::outcome::{CleaningError, CleaningReport};
+use super::superseded::{Stays, Superseded};
 use super::transactions::Transactions;
-use super::walk::{Walk, WalkError};
+use super::walk::Walk;
+
+/// The memory for what goes is this part of what there is for keys.
+const SUPERSEDED_PART: u64 = 16;
 
 const CAP: DecompressionCap = DecompressionCap::new(CLEANED_BATCH_BYTES_MAX);
-
-/// What a cleaning did.
-#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
-pub struct CleaningReport {
-    /// The log is compacted up to here.
-    pub cleaned_to: Offset,
-    /// Bytes of batches that were read, those read for their keys and again for their records counted twice.
-    pub bytes_read: u64,
-    /// Bytes of batches that were written.
-    pub bytes_written: u64,
-    /// Records that were looked at to be kept or not.
-    pub records_read: u64,
-    /// Records that stayed.
-    pub records_kept: u64,
-    /// Keys in the dirty part.
-    pub keys: u64,
-    /// Segments there were and segments there are of them.
-    pub segments: (u32, u32),
-}
-
-/// Why a log was not cleaned.
-#[derive(Debug, thiserror::Error)]
-pub enum CleaningError {
-    /// The cleaner was told to stop.
-    #[error("the cleaner stops")]
-    Stopped,
-    /// Somebody else cleans the log.
-    #[error("the log is being cleaned")]
-    Busy,
-    /// Records were cut or deleted meanwhile; nothing is lost, and the log can be cleaned again.
-    #[error("the log was cut while it was cleaned")]
-    Changed,
-    /// Damage was found. The log is left alone until the next start.
-    #[error(transparent)]
-    Corrupt(Box<Corruption>),
-    /// A batch that cannot be cleaned. The log is left alone until the next start.
-    #[error("the batch at offset {offset}: {reason}")]
-    Batch {
-        /// Where the batch begins.
-        offset: Offset,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The disk failed. The log is left alone until the next start, unless the disk was merely full.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl CleaningError {
-    /// Whether trying again may help.
-    pub fn is_passing(&self) -> bool {
-        match self {
-            Self::Stopped | Self::Busy | Self::Changed => true,
-            Self::Io(error) => is_shortage(error),
-            Self::Corrupt(_) | Self::Batch { .. } => false,
-        }
-    }
-
-    fn batch(batch: &BatchView<'_>, reason: &dyn std::fmt::Display) -> Self {
-        Self::Batch { offset: batch.base_offset(), reason: reason.to_string() }
-    }
-}
-
-impl From<WalkError> for CleaningError {
-    fn from(error: WalkError) -> Self {
-        match error {
-            WalkError::Io(error) => Self::Io(error),
-            WalkError::Corrupt(corruption) => Self::Corrupt(corruption),
-            WalkError::OldFormat { .. } => Self::Io(io::Error::other(error.to_string())),
-        }
-    }
-}
-
-impl From<ReadError> for CleaningError {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::Io(error) => Self::Io(error),
-            ReadError::Corrupt(corruption) => Self::Corrupt(Box::new(corruption)),
-            other => Self::Io(io::Error::other(other.to_string())),
-        }
-    }
-}
 
 /// Lets a cleaning go on: rests as long as the I/O limit wants, and ends it when the cleaner stops.
 pub(super) trait Pacer {
@@ -124,6 +44,7 @@ pub(super) struct Cleaning<'a> {
     now: TimestampMs,
     upper: Offset,
     map: OffsetMap,
+    superseded: Superseded,
     buffers: Buffers,
     report: CleaningReport,
 }
@@ -153,6 +74,7 @@ impl<'a> Cleaning<'a> {
             now: log.home().clock.now(),
             upper: cleanable.first_uncleanable,
             map: OffsetMap::new(0, 0.0),
+            superseded: Superseded::new(Offset::ZERO, 0),
             buffers: Buffers { read: vec![0; buffer.max(4096)], ..Buffers::default() },
             report: CleaningReport::default(),
         }
@@ -186,6 +108,7 @@ impl<'a> Cleaning<'a> {
     fn map_keys(&mut self, first_dirty: Offset) -> Result<(), CleaningError> {
         let bytes = self.config.dedupe_buffer_bytes / self.config.threads.max(1) as u64;
         self.map = OffsetMap::new(bytes.min(i32::MAX as u64), self.config.load_factor);
+        self.superseded = Superseded::new(first_dirty, bytes / SUPERSEDED_PART);
         let segments = self.log.segments_between(first_dirty, self.upper);
         let mut transactions = Transactions::default();
         transactions.announce(&self.log.aborted_between(first_dirty, self.upper)?);
@@ -210,9 +133,9 @@ impl<'a> Cleaning<'a> {
         let (size, _) = segment.published();
         let first = segment.batch_reaching(first_dirty, size, ReadMode::Blocking)?;
         let from = first.map_or(size, |batch| batch.position);
-        let Self { map, buffers, report, pacer, .. } = self;
+        let Self { map, superseded, buffers, report, pacer, .. } = self;
         let mut walk = Walk::new(&*file, from, size, &mut buffers.read);
-        while let Some(batch) = walk.next_batch()? {
+        while let Some(batch) = walk.next_batch(|_| false)? {
             let bytes = batch.size_in_bytes() as u64;
             report.bytes_read += bytes;
             if !pacer.go_on(bytes) {
@@ -224,12 +147,19 @@ impl<'a> Cleaning<'a> {
                 let keys = &mut buffers.keys;
                 keys.clear();
                 filter::visit_records(&batch, CAP, &mut buffers.filter, |record| {
-                    if record.offset >= first_dirty {
-                        keys.extend(record.key.map(|key| (map.prepare(key), record.offset)));
+                    if record.offset < first_dirty {
+                        return;
+                    }
+                    if !record.has_value {
+                        superseded.note_tombstone(batch.base_offset());
+                    }
+                    match record.key {
+                        Some(key) => keys.push((map.prepare(key), record.offset)),
+                        None => superseded.note(record.offset),
                     }
                 })
                 .map_err(|error| unreadable(&batch, &error))?;
-                if !keys.iter().all(|(key, offset)| map.put(*key, *offset)) {
+                if put_keys(keys, map, superseded) == Mapped::Full {
                     return Ok(Mapped::Full);
                 }
             }
@@ -291,7 +221,8 @@ impl<'a> Cleaning<'a> {
         let mut read = std::mem::take(&mut self.buffers.read);
         let room = read.len();
         let mut walk = Walk::new(&*file, 0, size, &mut read);
-        while let Some(batch) = walk.next_batch()? {
+        // What all or nothing stays of was verified by the first walk, and is copied as it is or not at all.
+        while let Some(batch) = walk.next_batch(|batch| self.stays_of(batch) != Stays::Some)? {
             let before = self.buffers.write.len();
             let may_go = if batch.is_control() {
                 let fate =
@@ -320,34 +251,36 @@ impl<'a> Cleaning<'a> {
         Ok(())
     }
 
+    // What the first walk found out of a batch, if it came to its end.
+    fn stays_of(&self, batch: &BatchView<'_>) -> Stays {
+        if batch.is_control() || self.map.latest().is_none_or(|end| batch.last_offset() > end) {
+            return Stays::Some;
+        }
+        self.superseded.of_batch(batch.base_offset()..=batch.last_offset(), batch.record_count())
+    }
+
     // What is left of a batch goes to the write buffer.
     fn clean_batch(&mut self, batch: &BatchView<'_>, fate: BatchFate) -> Result<(), CleaningError> {
-        let Self { map, buffers, report, now, .. } = self;
-        if fate.drops_records {
-            report.records_read += u64::from(batch.record_count().unsigned_abs());
-            if fate.keeps_header {
-                filter::write_emptied(batch, &mut buffers.write);
+        let stays = if fate.drops_records { Stays::None } else { self.stays_of(batch) };
+        let Self { map, superseded, buffers, report, now, .. } = self;
+        let count = u64::from(batch.record_count().unsigned_abs());
+        match stays {
+            Stays::None => {
+                report.records_read += count;
+                if fate.keeps_header {
+                    filter::write_emptied(batch, &mut buffers.write);
+                }
+                return Ok(());
             }
-            return Ok(());
+            Stays::All => {
+                report.records_read += count;
+                report.records_kept += count;
+                buffers.write.extend_from_slice(batch.as_bytes());
+                return Ok(());
+            }
+            Stays::Some => {}
         }
-        let is_control = batch.is_control();
-        let keeps_tombstones = keeps_tombstones(batch, *now);
-        let mapped_to = map.latest();
-        let prepare = |record: &filter::Candidate<'_>| {
-            if is_control { None } else { record.key.map(|key| map.prepare(key)) }
-        };
-        let stays = |record: &filter::Candidate<'_>, key: Option<KeyHash>| {
-            is_control
-                || keeps_record(
-                    record.offset,
-                    record.key.is_some(),
-                    record.has_value,
-                    keeps_tombstones,
-                    mapped_to,
-                    || key.and_then(|key| map.get(key)),
-                )
-        };
-        let filtered = filter::filter(batch, CAP, &mut buffers.filter, prepare, stays)
+        let filtered = filter_batch(batch, map, superseded, &mut buffers.filter, *now)
             .map_err(|error| unreadable(batch, &error))?;
         report.records_read += u64::from(filtered.read);
         report.records_kept += u64::from(filtered.kept());
@@ -374,6 +307,44 @@ impl<'a> Cleaning<'a> {
 enum Mapped {
     Whole,
     Full,
+}
+
+fn put_keys(keys: &[(KeyHash, Offset)], map: &mut OffsetMap, superseded: &mut Superseded) -> Mapped {
+    for (key, offset) in keys {
+        match map.put(*key, *offset) {
+            Put::New => {}
+            Put::Replaced(before) if before < *offset => superseded.note(before),
+            Put::Replaced(_) => superseded.give_up(),
+            Put::Full => return Mapped::Full,
+        }
+    }
+    Mapped::Whole
+}
+
+fn filter_batch<'b>(
+    batch: &BatchView<'b>,
+    map: &OffsetMap,
+    superseded: &Superseded,
+    buffers: &'b mut FilterBuffers,
+    now: TimestampMs,
+) -> Result<Filtered<'b>, RecordError> {
+    if batch.is_control() {
+        return filter::filter_at_once(batch, CAP, buffers, |_| true);
+    }
+    let keeps_tombstones = keeps_tombstones(batch, now);
+    let keeps = |record: &Candidate<'_>, is_superseded: &dyn Fn() -> bool| {
+        let has_key = record.key.is_some();
+        keeps_record(record.offset, has_key, record.has_value, keeps_tombstones, map.latest(), is_superseded)
+    };
+    if superseded.has(batch.base_offset()).is_some() {
+        return filter::filter_at_once(batch, CAP, buffers, |record| {
+            keeps(record, &|| superseded.has(record.offset) == Some(true))
+        });
+    }
+    let prepare = |record: &Candidate<'_>| record.key.map(|key| map.prepare(key));
+    filter::filter(batch, CAP, buffers, prepare, |record, key| {
+        keeps(record, &|| key.and_then(|key| map.get(key)).is_some_and(|latest| record.offset < latest))
+    })
 }
 
 fn member(segment: &Segment) -> Member {

@@ -60,20 +60,20 @@ pub(super) fn keeps_tombstones(batch: &BatchHeader<'_>, now: TimestampMs) -> boo
     batch.delete_horizon().is_none_or(|horizon| now < horizon)
 }
 
-/// Whether a record of a data batch stays. `latest` is the last offset of its key, where the key is in the map, and
-/// `mapped_to` the last offset that the map knows of.
+/// Whether a record of a data batch stays. `is_superseded`: its key was met again, which is known of records up to
+/// `mapped_to`.
 pub(super) fn keeps_record(
     offset: Offset,
     has_key: bool,
     has_value: bool,
     keeps_tombstones: bool,
     mapped_to: Option<Offset>,
-    latest: impl FnOnce() -> Option<Offset>,
+    is_superseded: impl FnOnce() -> bool,
 ) -> bool {
     if mapped_to.is_none_or(|end| offset > end) {
         return true;
     }
-    has_key && (has_value || keeps_tombstones) && latest().is_none_or(|latest| offset >= latest)
+    has_key && (has_value || keeps_tombstones) && !is_superseded()
 }
 
 /// The delete horizon of a batch that is written: that which it has, or a new one where tombstones or a spent marker
@@ -115,7 +115,7 @@ mod tests {
         for (name, (offset, key, value, tombstones, mapped, latest), expected) in table {
             let keeps =
                 keeps_record(Offset::new(offset), key, value, tombstones, mapped.map(Offset::new), || {
-                    latest.map(Offset::new)
+                    latest.is_some_and(|latest| offset < latest)
                 });
             assert_eq!(keeps, expected, "{name}");
         }

@@ -13,7 +13,9 @@ mod cleaning;
 mod group;
 mod keep;
 mod offset_map;
+mod outcome;
 mod pool;
+mod superseded;
 mod transactions;
 mod walk;
 
@@ -26,7 +28,7 @@ use crate::segment::scan::{ReadMode, header_at};
 use choose::{Cleanable, LogFacts, cleanable, dirty_segments, is_overdue};
 use cleaning::{Cleaning, Pacer};
 
-pub use cleaning::{CleaningError, CleaningReport};
+pub use outcome::{CleaningError, CleaningReport};
 pub(crate) use pool::CleanerPool;
 
 /// How compaction works, for all logs of an engine.

@@ -45,6 +45,16 @@ impl KeyHasher {
     }
 }
 
+/// What became of a key that was put into the map.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Put {
+    New,
+    /// The key was met at this offset before.
+    Replaced(Offset),
+    /// Nothing was noted. As in Kafka, a full map is full for every key, also for one that it holds.
+    Full,
+}
+
 #[derive(Debug)]
 pub(crate) struct OffsetMap {
     hasher: KeyHasher,
@@ -89,19 +99,19 @@ impl OffsetMap {
         hash
     }
 
-    /// Notes that the last record of a key so far is at `offset`; false where the map is full. As in Kafka, it is full
-    /// for every key then, also for one that it holds.
+    /// Notes that the last record of a key so far is at `offset`.
     #[inline]
-    pub(crate) fn put(&mut self, hash: KeyHash, offset: Offset) -> bool {
+    pub(crate) fn put(&mut self, hash: KeyHash, offset: Offset) -> Put {
         if self.len >= self.len_max {
-            return false;
+            return Put::Full;
         }
         if self.doublings > 0 && self.len as f64 >= self.slots as f64 * self.load_factor.min(0.8) {
             self.grow();
         }
-        self.len += usize::from(place(&mut self.table, self.slots, hash, offset.get() as u64));
+        let before = place(&mut self.table, self.slots, hash, offset.get() as u64);
+        self.len += usize::from(before.is_none());
         self.see(offset);
-        true
+        before.map_or(Put::New, |before| Put::Replaced(Offset::new(before as i64)))
     }
 
     /// The last offset of a key.
@@ -185,16 +195,17 @@ fn next(slot: usize, slots: usize) -> usize {
     if slot + 1 == slots { 0 } else { slot + 1 }
 }
 
-// Answers whether the key is new.
+// Answers the offset that the key had.
 #[inline]
-fn place(table: &mut [u64], slots: usize, hash: KeyHash, offset: u64) -> bool {
+fn place(table: &mut [u64], slots: usize, hash: KeyHash, offset: u64) -> Option<u64> {
     let mut slot = home(hash, slots);
     loop {
         let entry = &mut table[slot * WORDS..][..WORDS];
         let is_new = entry[1] == 0;
         if is_new || KeyHash([entry[0], entry[1]]) == hash {
+            let before = (!is_new).then_some(entry[2]);
             entry.copy_from_slice(&[hash.0[0], hash.0[1], offset]);
-            return is_new;
+            return before;
         }
         slot = next(slot, slots);
     }
@@ -207,7 +218,7 @@ mod tests {
 
     fn put(map: &mut OffsetMap, key: &[u8], offset: i64) -> bool {
         let hash = map.prepare(key);
-        map.put(hash, Offset::new(offset))
+        map.put(hash, Offset::new(offset)) != Put::Full
     }
 
     fn get(map: &OffsetMap, key: &[u8]) -> Option<Offset> {
@@ -242,6 +253,16 @@ mod tests {
             assert_eq!(get(&map, &3_i64.to_be_bytes()), Some(Offset::new(3)));
             assert!(!put(&mut map, &3_i64.to_be_bytes(), 500), "full for keys that it holds, as Kafka's");
         }
+    }
+
+    #[test]
+    fn whoever_puts_a_key_again_hears_where_it_was() {
+        let mut map = OffsetMap::new(1 << 20, 0.9);
+        let (a, b) = (map.prepare(b"a"), map.prepare(b"b"));
+        assert_eq!(map.put(a, Offset::new(5)), Put::New);
+        assert_eq!(map.put(b, Offset::new(6)), Put::New);
+        assert_eq!(map.put(a, Offset::new(9)), Put::Replaced(Offset::new(5)));
+        assert_eq!(map.put(a, Offset::new(10)), Put::Replaced(Offset::new(9)));
     }
 
     #[test]

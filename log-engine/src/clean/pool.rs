@@ -29,26 +29,38 @@ pub(crate) struct CleanerPool {
 #[derive(Debug)]
 struct Shared {
     logs: Arc<Logs>,
-    config: CleanerConfig,
     state: Mutex<State>,
     changed: Condvar,
     throttle: Mutex<Throttle>,
     began: Instant,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    config: CleanerConfig,
+    /// How often the configuration has changed: who rests by an older one looks again.
+    version: u64,
+    started: bool,
     stopped: bool,
+    /// Numbers of the threads that run.
+    running: HashSet<usize>,
     at_work: HashSet<TopicPartition>,
 }
 
 impl CleanerPool {
     /// A pool without threads yet.
     pub(crate) fn new(logs: &Arc<Logs>, config: CleanerConfig) -> Self {
+        let state = State {
+            config,
+            version: 0,
+            started: false,
+            stopped: false,
+            running: HashSet::new(),
+            at_work: HashSet::new(),
+        };
         let shared = Shared {
             logs: Arc::clone(logs),
-            config,
-            state: Mutex::default(),
+            state: Mutex::new(state),
             changed: Condvar::new(),
             throttle: Mutex::new(Throttle::new(config.io_max_bytes_per_second)),
             began: Instant::now(),
@@ -58,11 +70,41 @@ impl CleanerPool {
 
     /// Starts the threads, once.
     pub(crate) fn start(&self) -> io::Result<()> {
+        self.shared.state().started = true;
+        self.start_missing()
+    }
+
+    /// Puts another configuration in force. Threads that are too many end when the log is clean that they are at; a
+    /// cleaning goes on with the memory that it began with, and at the new speed.
+    pub(crate) fn reconfigure(&self, config: CleanerConfig) -> io::Result<()> {
+        {
+            let mut state = self.shared.state();
+            if state.config == config {
+                return Ok(());
+            }
+            state.config = config;
+            state.version += 1;
+            let mut throttle = self.shared.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+            throttle.set_rate(config.io_max_bytes_per_second);
+        }
+        self.shared.changed.notify_all();
+        self.start_missing()
+    }
+
+    fn start_missing(&self) -> io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        while threads.len() < self.shared.config.threads {
-            let shared = Arc::clone(&self.shared);
-            let name = format!("log-cleaner-{}", threads.len());
-            threads.push(thread::Builder::new().name(name).spawn(move || shared.run())?);
+        threads.retain(|thread| !thread.is_finished());
+        let mut state = self.shared.state();
+        if !state.started || state.stopped {
+            return Ok(());
+        }
+        for number in 0..state.config.threads {
+            if !state.running.contains(&number) {
+                let shared = Arc::clone(&self.shared);
+                let run = move || shared.run(number);
+                threads.push(thread::Builder::new().name(format!("log-cleaner-{number}")).spawn(run)?);
+                state.running.insert(number);
+            }
         }
         Ok(())
     }
@@ -91,16 +133,26 @@ impl Drop for CleanerPool {
 }
 
 impl Shared {
-    fn run(&self) {
-        while !self.state().stopped {
+    fn run(&self, number: usize) {
+        while self.goes_on(number) {
             match self.choose() {
                 Some(log) => {
                     self.clean_chosen(&log);
                     self.state().at_work.remove(log.partition());
                 }
-                None => self.rest(Duration::from_millis(self.config.backoff_ms)),
+                None => self.back_off(),
             }
         }
+    }
+
+    // Whether the thread is wanted; one that is not has ended for who asks for it again.
+    fn goes_on(&self, number: usize) -> bool {
+        let mut state = self.state();
+        let wanted = !state.stopped && number < state.config.threads;
+        if !wanted {
+            state.running.remove(&number);
+        }
+        wanted
     }
 
     // Marks the log as being worked on.
@@ -136,7 +188,7 @@ impl Shared {
             Ok(Err(CleaningError::Stopped | CleaningError::Busy | CleaningError::Changed)) => {}
             Ok(Err(error)) if error.is_passing() => {
                 tracing::warn!("{} was not compacted and will be tried again: {error}", log.partition());
-                self.rest(Duration::from_millis(self.config.backoff_ms));
+                self.back_off();
             }
             Ok(Err(error)) => give_up(log, &error),
             Err(_) => give_up(log, &"the cleaner panicked"),
@@ -144,8 +196,8 @@ impl Shared {
     }
 
     fn clean(&self, log: &Arc<Log>) -> Result<CleaningReport, CleaningError> {
-        let report =
-            clean(log, &self.config, self, || write_checkpoints(log.home(), &self.logs_of(log.home())))?;
+        let config = self.state().config;
+        let report = clean(log, &config, self, || write_checkpoints(log.home(), &self.logs_of(log.home())))?;
         write_cleaner_checkpoint(log.home(), &self.logs_of(log.home()))?;
         Ok(report)
     }
@@ -154,10 +206,17 @@ impl Shared {
         self.logs.all().into_iter().filter(|log| Arc::ptr_eq(log.home(), home)).collect()
     }
 
-    // Until the time is over or the pool stops.
+    fn back_off(&self) {
+        let backoff_ms = self.state().config.backoff_ms;
+        self.rest(Duration::from_millis(backoff_ms));
+    }
+
+    // Until the time is over, another configuration is in force, or the pool stops.
     fn rest(&self, time: Duration) {
-        let until = |state: &mut State| !state.stopped;
-        drop(self.changed.wait_timeout_while(self.state(), time, until));
+        let state = self.state();
+        let version = state.version;
+        let until = |state: &mut State| !state.stopped && state.version == version;
+        drop(self.changed.wait_timeout_while(state, time, until));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::background::Background;
-use crate::clean::{CleanerPool, CleaningError, CleaningReport};
+use crate::clean::{CleanerConfig, CleanerPool, CleaningError, CleaningReport};
 use crate::commit::{CommitCounts, OfflineListener};
 use crate::config::EngineConfig;
 use crate::error::OpenError;
@@ -202,6 +202,12 @@ impl Engine {
     /// retention is not.
     pub fn start_compaction(&self) -> io::Result<()> {
         self.cleaner.start()
+    }
+
+    /// Another configuration of compaction, from now on: threads come and go with it, a cleaning under way keeps the
+    /// memory that it has.
+    pub fn set_cleaner_config(&self, config: CleanerConfig) -> io::Result<()> {
+        self.cleaner.reconfigure(config)
     }
 
     /// Compacts a log now, on this thread, as far as it may be compacted: whatever its policy, and whatever its share of

@@ -11,6 +11,9 @@ pub enum Backend {
     Uring,
     /// Plain system calls.
     Threads,
+    /// A ring per committer, through the crate `tokio-uring`.
+    #[cfg(feature = "tokio-uring")]
+    TokioUring,
     /// The simulated disk of tests.
     Sim,
 }
@@ -20,6 +23,8 @@ impl fmt::Display for Backend {
         f.write_str(match self {
             Self::Uring => "uring",
             Self::Threads => "threads",
+            #[cfg(feature = "tokio-uring")]
+            Self::TokioUring => "tokio-uring",
             Self::Sim => "sim",
         })
     }
@@ -35,6 +40,9 @@ pub enum BackendChoice {
     Uring,
     /// Plain calls.
     Threads,
+    /// The ring through the crate `tokio-uring`; plain calls, with the reason reported, where the kernel refuses it.
+    #[cfg(feature = "tokio-uring")]
+    TokioUring,
 }
 
 /// The backend in use and the reason, as one sentence for the start-up lines.
@@ -59,6 +67,10 @@ impl Backend {
             return BackendReport { backend: Self::Threads, reason: "asked for by configuration".to_owned() };
         }
         match uring::probe() {
+            #[cfg(feature = "tokio-uring")]
+            Ok(reason) if choice == BackendChoice::TokioUring => {
+                BackendReport { backend: Self::TokioUring, reason }
+            }
             Ok(reason) => BackendReport { backend: Self::Uring, reason },
             Err(reason) => BackendReport { backend: Self::Threads, reason },
         }

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -103,6 +105,13 @@ pub(crate) fn tree(disk: &dyn Disk, root: &Path) -> BTreeMap<PathBuf, Option<Vec
     found
 }
 
+/// Backends beside `threads`; where the machine refuses rings they are plain calls, too.
+const RINGS: &[BackendChoice] = &[
+    BackendChoice::Uring,
+    #[cfg(feature = "tokio-uring")]
+    BackendChoice::TokioUring,
+];
+
 const SEEDS: std::ops::Range<u64> = 1..6;
 
 fn native_tree(choice: BackendChoice, seed: u64) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
@@ -120,7 +129,9 @@ fn the_same_script_through_every_backend_leaves_the_same_directory() {
             threads.values().flatten().map(Vec::len).sum::<usize>() > 100_000,
             "the script writes something"
         );
-        assert!(native_tree(BackendChoice::Uring, seed) == threads, "uring, seed {seed}");
+        for choice in RINGS {
+            assert!(native_tree(*choice, seed) == threads, "{choice:?}, seed {seed}");
+        }
         let sim = SimDisk::new();
         run_script(&sim, Path::new("/data"), seed);
         assert!(tree(&sim, Path::new("/data")) == threads, "sim, seed {seed}");
@@ -129,13 +140,13 @@ fn the_same_script_through_every_backend_leaves_the_same_directory() {
 
 /// Every kind of disk, with a directory to work in; the guard removes what is on the real one.
 fn disks() -> Vec<(Box<dyn Disk>, PathBuf, Option<tempfile::TempDir>)> {
-    let native = [BackendChoice::Threads, BackendChoice::Uring].map(|choice| {
+    let native = [BackendChoice::Threads].iter().chain(RINGS).map(|&choice| {
         let dir = tempfile::tempdir().unwrap();
         (Box::new(NativeDisk::new(choice)) as Box<dyn Disk>, dir.path().to_owned(), Some(dir))
     });
     let sim = SimDisk::new();
     sim.create_dir_all(Path::new("/data")).unwrap();
-    native.into_iter().chain([(Box::new(sim) as Box<dyn Disk>, PathBuf::from("/data"), None)]).collect()
+    native.chain([(Box::new(sim) as Box<dyn Disk>, PathBuf::from("/data"), None)]).collect()
 }
 
 #[test]
@@ -194,5 +205,71 @@ fn what_is_removed_or_replaced_stays_readable_for_who_has_it_open() {
         assert_eq!(new.read_at(&mut content, 0).unwrap(), 4);
         assert_eq!(&content, b"new!");
         assert!(disk.list(&dir).unwrap().is_empty());
+    }
+}
+
+/// A file of which the disk takes nothing back beforehand, or after `pieces` pieces.
+#[derive(Debug)]
+struct Refusing {
+    file: FileHandle,
+    pieces: AtomicU64,
+}
+
+impl DiskFile for Refusing {
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+    fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.file.read_at(buf, position)
+    }
+    fn read_cached_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        self.file.read_cached_at(buf, position)
+    }
+    fn write_vectored_all_at(&self, parts: &[io::IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
+        self.file.write_vectored_all_at(parts, position)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+    fn start_writeback(&self, position: u64, len: u64) -> io::Result<()> {
+        if self.pieces.fetch_sub(1, Ordering::Relaxed) == 1 {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        self.file.start_writeback(position, len)
+    }
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_fd()
+    }
+}
+
+#[test]
+fn a_long_run_is_stored_piece_by_piece_and_not_durable_if_the_disk_refuses_one() {
+    for (disk, dir, _guard) in disks() {
+        let mut queue = disk.write_queue().unwrap();
+        for (pieces, durable) in [(1, false), (2, false), (100, true)] {
+            let file = disk.open(&dir.join(pieces.to_string()), OpenMode::CreateNew).unwrap();
+            let parts: Vec<Bytes> =
+                (0..100_u8).map(|i| Bytes::from(vec![i; 70_000 + usize::from(i)])).collect();
+            let expected = parts.concat();
+            let runs = vec![Run { position: 11, parts, outcome: Ok(()) }];
+            let refusing = Refusing { file: FileHandle::clone(&file), pieces: pieces.into() };
+            let files = vec![FileGroup { file: Arc::new(refusing), runs, sync: true, synced: None }];
+            let mut group = WriteGroup { files, ..WriteGroup::default() };
+            queue.execute(&mut group);
+            assert!(group.files[0].runs[0].outcome.is_ok());
+            // That crate is given long runs whole.
+            let durable = durable || disk.backend().backend.to_string() == "tokio-uring";
+            let synced = group.files[0].synced.as_ref().unwrap();
+            assert_eq!(synced.is_ok(), durable, "{:?}, {pieces} pieces", disk.backend());
+            let mut found = vec![0; expected.len()];
+            file.read_exact_at(&mut found, 11).unwrap();
+            assert!(found == expected);
+        }
     }
 }

@@ -19,6 +19,8 @@ mod native;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod threads;
+#[cfg(feature = "tokio-uring")]
+mod tokio_uring;
 pub mod transfer;
 mod uring;
 mod write;

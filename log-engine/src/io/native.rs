@@ -11,6 +11,8 @@ use rustix::io::ReadWriteFlags;
 
 use super::backend::{Backend, BackendChoice, BackendReport};
 use super::threads::ThreadsQueue;
+#[cfg(feature = "tokio-uring")]
+use super::tokio_uring::TokioUringQueue;
 use super::uring::UringQueue;
 use super::write::WriteQueue;
 use super::{DirEntry, Disk, DiskFile, FileHandle, FileKind, FileLock, Metadata, OpenMode, ShortWrite};
@@ -92,11 +94,14 @@ impl Disk for NativeDisk {
     }
 
     fn write_queue(&self) -> io::Result<Box<dyn WriteQueue>> {
-        if self.backend.backend != Backend::Uring {
-            return Ok(Box::new(ThreadsQueue));
-        }
+        let ring = match self.backend.backend {
+            Backend::Uring => UringQueue::new().map(|queue| Box::new(queue) as Box<dyn WriteQueue>),
+            #[cfg(feature = "tokio-uring")]
+            Backend::TokioUring => TokioUringQueue::new().map(|queue| Box::new(queue) as Box<dyn WriteQueue>),
+            Backend::Threads | Backend::Sim => return Ok(Box::new(ThreadsQueue)),
+        };
         // Granted at the start and refused now, by a limit that others use up: plain calls do as well.
-        UringQueue::new().map(|queue| Box::new(queue) as Box<dyn WriteQueue>).or_else(|error| {
+        ring.or_else(|error| {
             tracing::warn!("no ring for one more data directory, plain system calls instead: {error}");
             Ok(Box::new(ThreadsQueue))
         })

@@ -24,8 +24,7 @@ fn write_all(group: &mut WriteGroup) {
 
 fn flush_in_turn(group: &mut WriteGroup) {
     let QueueCounts { syncs, .. } = &mut group.counts;
-    let mut files: Vec<_> =
-        group.files.iter_mut().filter(|file| file.sync && file.wrote_anything()).collect();
+    let mut files: Vec<_> = group.files.iter_mut().filter(|file| file.wants_flush()).collect();
     if files.len() > 1 {
         for file in &mut files {
             file.synced = file.start_writeback().err().map(Err);

@@ -36,7 +36,8 @@ pub struct FileGroup {
     pub runs: Vec<Run>,
     /// Whether the file must be durable when the group has ended.
     pub sync: bool,
-    /// How the flush ended; `None` where none was asked for, or where no byte was written.
+    /// How the flush ended; `None` where none was asked for, or where no byte was written. Once it has failed it stays
+    /// so.
     pub synced: Option<io::Result<()>>,
 }
 
@@ -80,22 +81,61 @@ pub struct QueueCounts {
 }
 
 /// Writes the runs of a file one after the other on the calling thread, into the page cache. A run that fails does
-/// not keep the others from being tried.
+/// not keep the others from being tried. Of a file that must be durable the disk gets long runs in pieces while the
+/// rest is copied; if it refuses one, that counts as the file's flush, failed.
 pub fn write_runs(file: &mut FileGroup, counts: &mut QueueCounts) {
-    for run in &mut file.runs {
-        write_run(&file.file, run, counts);
+    for run in 0..file.runs.len() {
+        write_run(file, run, counts);
     }
 }
 
-pub(super) fn write_run(file: &FileHandle, run: &mut Run, counts: &mut QueueCounts) {
+pub(super) fn write_run(file: &mut FileGroup, run: usize, counts: &mut QueueCounts) {
     counts.writes += 1;
-    run.outcome = match run.parts.as_slice() {
-        [only] => file.write_vectored_all_at(&[IoSlice::new(only)], run.position),
+    let FileGroup { file, runs, sync, synced } = file;
+    let run = &mut runs[run];
+    let piece_max = if *sync && run.len() >= IN_PIECES_FROM { PIECE_LEN } else { u64::MAX };
+    let (mut written, mut rest) = (0, &run.parts[..]);
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(parts_of_piece(rest, piece_max));
+        rest = behind;
+        let len: u64 = piece.iter().map(|part| part.len() as u64).sum();
+        if let Err(short) = write_parts(file, piece, run.position + written) {
+            run.outcome = Err(ShortWrite { written: written + short.written, error: short.error });
+            return;
+        }
+        if !rest.is_empty()
+            && let Err(error) = file.start_writeback(run.position + written, len)
+        {
+            *synced = Some(Err(error));
+        }
+        written += len;
+    }
+}
+
+/// Runs of this length and more are handed to the disk in pieces.
+const IN_PIECES_FROM: u64 = 4 << 20;
+
+/// Bytes of a piece. Smaller ones cost more than they gain (docs/adr/0003-io-uring-earns-its-place.md).
+const PIECE_LEN: u64 = 2 << 20;
+
+/// How many parts, from the front, come nearest to a piece without being more; one at least.
+fn parts_of_piece(parts: &[Bytes], piece_max: u64) -> usize {
+    let mut len: u64 = 0;
+    let fits = |part: &&Bytes| {
+        len += part.len() as u64;
+        len <= piece_max
+    };
+    parts.iter().take_while(fits).count().max(1)
+}
+
+fn write_parts(file: &FileHandle, parts: &[Bytes], position: u64) -> Result<(), ShortWrite> {
+    match parts {
+        [only] => file.write_vectored_all_at(&[IoSlice::new(only)], position),
         parts => {
             let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-            file.write_vectored_all_at(&slices, run.position)
+            file.write_vectored_all_at(&slices, position)
         }
-    };
+    }
 }
 
 impl FileGroup {
@@ -107,10 +147,28 @@ impl FileGroup {
         })
     }
 
+    /// Whether it has to be flushed now.
+    pub(super) fn wants_flush(&self) -> bool {
+        self.sync && self.synced.is_none() && self.wrote_anything()
+    }
+
     /// Lets the disk begin with what was written, so that it works on one file's bytes while another's flush waits.
     pub(super) fn start_writeback(&self) -> io::Result<()> {
         let start = self.runs.iter().map(|run| run.position).min().unwrap_or(0);
         let end = self.runs.iter().map(|run| run.position + run.len()).max().unwrap_or(0);
         self.file.start_writeback(start, end - start)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_piece_is_as_long_as_it_may_be_and_never_empty() {
+        let parts: Vec<Bytes> = [3, 3, 5, 1].map(|len| Bytes::from(vec![0; len])).to_vec();
+        for (piece_max, expected) in [(u64::MAX, 4), (11, 3), (10, 2), (6, 2), (5, 1), (1, 1)] {
+            assert_eq!(parts_of_piece(&parts, piece_max), expected, "{piece_max}");
+        }
     }
 }

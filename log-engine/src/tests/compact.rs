@@ -220,6 +220,38 @@ fn the_cleaner_takes_logs_that_are_due_by_itself_and_stops_with_the_engine() {
 }
 
 #[test]
+fn threads_limits_and_pauses_of_the_cleaner_change_while_it_runs() {
+    let mut fixture = Fixture::new();
+    // No thread; then one that would rest for ever, and may read nothing.
+    fixture.config.cleaner = CleanerConfig { threads: 0, ..CleanerConfig::default() };
+    let engine = fixture.open();
+    let log = create(&engine, compacted());
+    put_some(&log, 3, 60);
+    engine.start_compaction().unwrap();
+    let cleaned = |what: &str| {
+        let active = log.segments_info().last().unwrap().base_offset;
+        let mut looks = 0;
+        while log.cleaned_to() != Some(active) {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            looks += 1;
+            assert!(looks < 10_000, "never cleaned: {what}");
+        }
+    };
+    let never = u64::MAX / 2;
+    let held_up =
+        CleanerConfig { threads: 1, backoff_ms: never, io_max_bytes_per_second: 0.0, ..Default::default() };
+    engine.set_cleaner_config(held_up).unwrap();
+    let free = CleanerConfig { io_max_bytes_per_second: f64::MAX, ..held_up };
+    engine.set_cleaner_config(free).unwrap();
+    cleaned("without a limit");
+    put_some(&log, 3, 60);
+    engine.set_cleaner_config(CleanerConfig { threads: 0, ..free }).unwrap();
+    engine.set_cleaner_config(CleanerConfig { threads: 2, backoff_ms: 1, ..free }).unwrap();
+    cleaned("by new threads with a short pause");
+    engine.close().unwrap();
+}
+
+#[test]
 fn a_log_that_cannot_be_cleaned_is_marked_and_the_others_are_cleaned() {
     let mut fixture = Fixture::new();
     fixture.config.cleaner.backoff_ms = 1;

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::hash::Hasher;
 use std::io;
 
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 use twox_hash::XxHash32;
 
@@ -30,6 +31,9 @@ const STORED: u32 = 1 << 31;
 /// No block unfolds to more than this many times its size: each byte of a length stands for 255 bytes.
 const RATIO_MAX: usize = 255;
 
+/// Plain bytes of a block that is written.
+const BLOCK_LEN: usize = 64 * 1024;
+
 /// Buffers up to this length stay with their thread.
 const SPARE_LEN_MAX: usize = 64 * 1024;
 
@@ -40,7 +44,51 @@ pub(super) fn writer(out: Vec<u8>) -> Writer {
     FrameEncoder::with_frame_info(info, out)
 }
 
+/// Appends the frame of a body that is there as a whole, with a table that stays with its thread.
+pub(super) fn fold_whole(plain: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    const FLAGS: u8 = VERSION_1 | BLOCKS_INDEPENDENT;
+    const BLOCK_SIZE: u8 = 4 << 4;
+    let descriptor = [FLAGS, BLOCK_SIZE];
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&descriptor);
+    out.push((XxHash32::oneshot(0, &descriptor) >> 8) as u8);
+    let mut table = TABLE.take().unwrap_or_default();
+    let folded = plain.chunks(BLOCK_LEN).try_for_each(|block| fold_block(block, &mut table, out));
+    TABLE.set(Some(table));
+    folded?;
+    out.extend_from_slice(&0_u32.to_le_bytes());
+    Ok(())
+}
+
+fn fold_block(block: &[u8], table: &mut CompressTable, out: &mut Vec<u8>) -> io::Result<()> {
+    let (at, start) = (out.len(), out.len() + size_of::<u32>());
+    out.resize(start + get_maximum_output_size(block.len()), 0);
+    let len = compress_into_with_table(block, &mut out[start..], table)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let word = if len < block.len() {
+        out.truncate(start + len);
+        len as u32
+    } else {
+        out.truncate(start);
+        out.extend_from_slice(block);
+        block.len() as u32 | STORED
+    };
+    out[at..start].copy_from_slice(&word.to_le_bytes());
+    Ok(())
+}
+
+fn unfold(raw: &[u8], stored: bool, out: &mut [u8]) -> io::Result<usize> {
+    if stored {
+        out[..raw.len()].copy_from_slice(raw);
+        return Ok(raw.len());
+    }
+    lz4_flex::block::decompress_into(raw, out)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 thread_local! {
+    static TABLE: Cell<Option<CompressTable>> = const { Cell::new(None) };
+
     /// The block of this thread's last reader, for its next one.
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
@@ -72,7 +120,9 @@ impl<'a> Reader<'a> {
 
     pub(super) fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         while self.ready.is_empty() && !self.ended {
-            self.next_block()?;
+            if let Some(n) = self.next_block(out)? {
+                return Ok(n);
+            }
         }
         let n = self.ready.len().min(out.len());
         let end = self.ready.start + n;
@@ -81,14 +131,15 @@ impl<'a> Reader<'a> {
         Ok(n)
     }
 
-    /// Unfolds the next block, or finds the end. Like Kafka, leaves alone what follows the first frame.
-    fn next_block(&mut self) -> io::Result<()> {
+    /// Unfolds the next block, or finds the end. Like Kafka, leaves alone what follows the first frame. Answers the
+    /// block's length where it went straight to `out`.
+    fn next_block(&mut self, out: &mut [u8]) -> io::Result<Option<usize>> {
         let word = self.take_u32()?;
         if word == 0 {
             self.ended = true;
             return match self.content.take() {
-                Some(content) => self.expect_checksum(content.finish_32()),
-                None => Ok(()),
+                Some(content) => self.expect_checksum(content.finish_32()).map(|()| None),
+                None => Ok(None),
             };
         }
         let (raw, rest) = self
@@ -100,25 +151,25 @@ impl<'a> Reader<'a> {
         if self.frame.block_checksums {
             self.expect_checksum(XxHash32::oneshot(0, raw))?;
         }
-        let len = self.unfold(raw, word & STORED != 0)?;
+        let stored = word & STORED != 0;
+        let room = if stored { raw.len() } else { self.frame.block_len_max.min(raw.len() * RATIO_MAX) };
+        if room <= out.len() {
+            let len = unfold(raw, stored, &mut out[..room])?;
+            if let Some(content) = &mut self.content {
+                content.write(&out[..len]);
+            }
+            // An empty block is no end.
+            return Ok(Some(len).filter(|len| *len > 0));
+        }
+        if self.block.len() < room {
+            self.block.resize(room, 0);
+        }
+        let len = unfold(raw, stored, &mut self.block[..room])?;
         self.ready = 0..len;
         if let Some(content) = &mut self.content {
             content.write(&self.block[..len]);
         }
-        Ok(())
-    }
-
-    fn unfold(&mut self, raw: &[u8], stored: bool) -> io::Result<usize> {
-        let room = if stored { raw.len() } else { self.frame.block_len_max.min(raw.len() * RATIO_MAX) };
-        if self.block.len() < room {
-            self.block.resize(room, 0);
-        }
-        if stored {
-            self.block[..room].copy_from_slice(raw);
-            return Ok(room);
-        }
-        lz4_flex::block::decompress_into(raw, &mut self.block[..room])
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        Ok(None)
     }
 
     fn expect_checksum(&mut self, computed: u32) -> io::Result<()> {

@@ -6,6 +6,7 @@
 mod gzip;
 mod lz4;
 mod snappy;
+pub(super) mod whole;
 mod zstd;
 
 use std::fmt;

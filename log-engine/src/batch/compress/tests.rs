@@ -40,6 +40,53 @@ fn every_codec_gives_back_what_it_was_given() {
 }
 
 #[test]
+fn a_body_folded_as_a_whole_is_one_that_any_reader_reads() {
+    for codec in CompressionType::ALL {
+        let mut kept = Vec::new();
+        for len in [0, 1, 100, 65_535, 64 * 1024 + 1, 300_000, 16_000, 17] {
+            let noise = |i: usize| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[5];
+            for plain in [text(len), (0..len).map(noise).collect()] {
+                let mut folded = b"before".to_vec();
+                whole::fold(Compression::of(codec), &plain, &mut folded).unwrap();
+                assert_eq!(&folded[..6], b"before");
+                let body = &folded[6..];
+                let unfolded = whole::unfold(codec, body, DecompressionCap::new(1 << 20), &mut kept).unwrap();
+                match unfolded {
+                    None => assert_eq!((codec, body), (CompressionType::None, &plain[..])),
+                    Some(len) => {
+                        assert_eq!(kept[..len], plain, "{codec}");
+                        assert_eq!(unfold(codec, body, 1 << 20).unwrap(), plain, "{codec}");
+                        let refused =
+                            whole::unfold(codec, body, DecompressionCap::new(len as u64 / 2), &mut kept);
+                        assert!(refused.is_err() || len < 2, "{codec} {len}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_whole_body_that_is_damaged_is_refused_or_unfolds_to_something_under_the_cap() {
+    for codec in CODECS {
+        let folded = fold(Compression::of(codec), &text(5_000));
+        let mut kept = vec![0; 1 << 20];
+        for at in 0..folded.len() {
+            let mut damaged = folded.clone();
+            damaged[at] ^= 0x5a;
+            if let Ok(len) = whole::unfold(codec, &damaged, DecompressionCap::new(10_000), &mut kept) {
+                assert!(len.unwrap() <= 10_000, "{codec}, byte {at}");
+            }
+            let cut = whole::unfold(codec, &folded[..at], DecompressionCap::new(10_000), &mut kept);
+            assert!(
+                cut.is_err() || at == 0 || kept[..cut.unwrap().unwrap()] != text(5_000),
+                "{codec}, cut at {at}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_batch_that_unfolds_to_more_than_the_cap_is_refused() {
     for codec in CODECS {
         let folded = fold(Compression::of(codec), &vec![0; 1 << 20]);

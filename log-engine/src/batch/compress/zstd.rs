@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::io;
 
 use ::zstd::zstd_safe::{
-    CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective, SafeResult, get_error_name,
+    CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective, SafeResult, compress_bound, get_error_name,
 };
 
 use super::malformed;
@@ -63,6 +63,24 @@ impl Drop for Reader<'_> {
     fn drop(&mut self) {
         UNFOLDING.set(self.context.take());
     }
+}
+
+/// Unfolds a body that is there as a whole, straight into `out`, where it fits there. `None`: it does not, or is damaged,
+/// and a [`Reader`] has to tell.
+pub(super) fn unfold_whole(body: &[u8], out: &mut [u8]) -> Option<usize> {
+    let mut reader = Reader::new(body).ok()?;
+    reader.context.as_mut()?.decompress(out, body).ok()
+}
+
+/// Appends the frame of a body that is there as a whole. The codec then takes tables no larger than the body needs.
+pub(super) fn fold_whole(plain: &[u8], level: i32, out: &mut Vec<u8>) -> io::Result<()> {
+    let mut writer = Writer::new(Vec::new(), level)?;
+    let Some(context) = writer.context.as_mut() else { return Err(io::ErrorKind::NotConnected.into()) };
+    let at = out.len();
+    out.resize(at + compress_bound(plain.len()), 0);
+    let folded = checked(context.compress2(&mut out[at..], plain));
+    out.truncate(at + folded.as_ref().copied().unwrap_or(0));
+    folded.map(drop)
 }
 
 pub(super) struct Writer {

@@ -113,8 +113,8 @@ impl Pass {
 fn write_the_rest(group: &mut WriteGroup, pass: &Pass) {
     for (file, pass) in group.files.iter_mut().zip(&pass.files) {
         if pass.in_ring.contains(&true) {
-            for (run, _) in file.runs.iter_mut().zip(&pass.in_ring).filter(|(_, in_ring)| !**in_ring) {
-                write_run(&file.file, run, &mut group.counts);
+            for run in (0..file.runs.len()).filter(|&run| !pass.in_ring[run]) {
+                write_run(file, run, &mut group.counts);
             }
         } else {
             write_runs(file, &mut group.counts);
@@ -127,7 +127,7 @@ fn write_the_rest(group: &mut WriteGroup, pass: &Pass) {
 fn only_flush(group: &WriteGroup, pass: &Pass) -> Option<usize> {
     let mut flushes = (0..group.files.len()).filter(|&index| group.files[index].sync);
     let first = flushes.next()?;
-    let alone = flushes.next().is_none() && pass.writes_out == 0 && group.files[first].wrote_anything();
+    let alone = flushes.next().is_none() && pass.writes_out == 0 && group.files[first].wants_flush();
     alone.then_some(first)
 }
 
@@ -160,7 +160,7 @@ impl UringQueue {
             if self.in_flight.len() + begun.len() >= RING_ENTRIES as usize {
                 break; // The rest follows when completions have made room.
             }
-            if pass.flush_begun || pass.writes_out > 0 || !file.sync || !file.wrote_anything() {
+            if pass.flush_begun || pass.writes_out > 0 || !file.wants_flush() {
                 continue;
             }
             pass.flush_begun = true;
