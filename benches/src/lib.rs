@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod frames;
+pub mod limits;
 pub mod process;
 pub mod raw_fetch;
 pub mod report;
