@@ -160,7 +160,13 @@ pub(crate) fn refusal(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidConfig(_) => ErrorCode::InvalidConfig,
         Refusal::InvalidRequest(_) => ErrorCode::InvalidRequest,
         Refusal::PolicyViolation(_) => ErrorCode::PolicyViolation,
-        Refusal::UnknownTopic | Refusal::UnknownTopicResource(_) => ErrorCode::UnknownTopicOrPartition,
+        Refusal::UnknownTopic | Refusal::UnknownTopicResource(_) | Refusal::UnknownPartition(_) => {
+            ErrorCode::UnknownTopicOrPartition
+        }
+        Refusal::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+        Refusal::NoPreferredLeader => ErrorCode::PreferredLeaderNotAvailable,
+        Refusal::NoEligibleLeader => ErrorCode::EligibleLeadersNotAvailable,
+        Refusal::NoReassignment => ErrorCode::NoReassignmentInProgress,
         Refusal::UnknownTopicId(_) => ErrorCode::UnknownTopicId,
         Refusal::ProducerIdsExhausted => ErrorCode::UnknownServerError,
     }

@@ -17,7 +17,7 @@ mod travel;
 use std::path::Path;
 
 use klamm_tests::properties::Properties;
-use klamm_tests::questions::{groups as groups_asked, settings, transactions};
+use klamm_tests::questions::{administration, groups as groups_asked, settings, transactions};
 use klamm_tests::{broker, kafka, oracle, process, questions};
 use tempfile::TempDir;
 use travel::Departure::{self, Clean, Killed};
@@ -49,6 +49,7 @@ fn what_is_asked_of_klamm_holds_on_kafka_itself() {
     kafka::format(oracle, &properties, CLUSTER_ID);
     let kafka = kafka::start(oracle, &properties);
     keeps(&questions::kafkas_answers(), &questions::ask(kafka.bootstrap()));
+    keeps(&administration::kafkas_answers(), &administration::ask(kafka.bootstrap()));
     clients::all(oracle, kafka.bootstrap());
     kafka.stop();
     dumps::agree(oracle, &properties.data());

@@ -1,7 +1,7 @@
 //! What cannot be done is refused as Apache Kafka refuses it: error by error, sentence by sentence.
 
 use broker_shim::config::{Config, Sources};
-use klamm_tests::questions::{self, groups, settings, transactions};
+use klamm_tests::questions::{self, administration, groups, settings, transactions};
 
 use crate::in_process::Klamm;
 
@@ -16,6 +16,13 @@ fn transactions_are_run_and_refused_as_kafka_runs_and_refuses_them() {
     let klamm = Klamm::start(&[]);
     let answers = transactions::ask(&klamm.address().to_string());
     questions::assert_as_kafka(&transactions::kafkas_answers(), &answers);
+}
+
+#[test]
+fn what_an_administrator_asks_of_a_lone_broker_is_answered_as_kafka_answers_it() {
+    let klamm = Klamm::start(&[]);
+    let answers = administration::ask(&klamm.address().to_string());
+    questions::assert_as_kafka(&administration::kafkas_answers(), &answers);
 }
 
 #[test]

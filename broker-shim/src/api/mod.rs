@@ -3,12 +3,14 @@
 //! An API is served once it stands in [`SERVED`], with the resources that its handler asks the authorizer about; asking for
 //! anything else is a mistake that debug builds stop at. Handlers decide what to answer; bytes and sockets are elsewhere.
 
+mod acls;
 mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+mod delegation_tokens;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
@@ -17,8 +19,10 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 pub(crate) mod fetch;
 mod find_coordinator;
@@ -26,6 +30,7 @@ mod heartbeat;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_transactions;
@@ -35,6 +40,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod reassignments;
 mod sync_group;
 mod write_txn_markers;
 
@@ -94,22 +100,34 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::DeleteTopics, asks: &[(Describe, Topic), (Delete, Topic)] },
     Served { key: ApiKey::DeleteRecords, asks: &[(Delete, Topic)] },
     Served { key: ApiKey::InitProducerId, asks: &[(IdempotentWrite, Cluster), (Write, TransactionalId)] },
+    Served { key: ApiKey::OffsetForLeaderEpoch, asks: &[(Describe, Topic)] },
     Served { key: ApiKey::AddPartitionsToTxn, asks: &[(Write, TransactionalId), (Write, Topic), (ClusterAction, Cluster)] },
     Served { key: ApiKey::EndTxn, asks: &[(Write, TransactionalId)] },
     Served { key: ApiKey::WriteTxnMarkers, asks: &[(Alter, Cluster), (ClusterAction, Cluster)] },
-    Served { key: ApiKey::OffsetForLeaderEpoch, asks: &[(Describe, Topic)] },
+    Served { key: ApiKey::DescribeAcls, asks: &[(Describe, Cluster)] },
+    Served { key: ApiKey::CreateAcls, asks: &[(Alter, Cluster)] },
+    Served { key: ApiKey::DeleteAcls, asks: &[(Alter, Cluster)] },
     Served { key: ApiKey::DescribeConfigs, asks: &[(DescribeConfigs, Topic), (DescribeConfigs, Cluster)] },
     Served { key: ApiKey::AlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
     Served { key: ApiKey::AlterReplicaLogDirs, asks: &[(Alter, Cluster)] },
     Served { key: ApiKey::DescribeLogDirs, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::CreatePartitions, asks: &[(Alter, Topic)] },
+    Served { key: ApiKey::CreateDelegationToken, asks: &[] },
+    Served { key: ApiKey::RenewDelegationToken, asks: &[] },
+    Served { key: ApiKey::ExpireDelegationToken, asks: &[] },
+    Served { key: ApiKey::DescribeDelegationToken, asks: &[] },
     Served { key: ApiKey::DeleteGroups, asks: &[(Delete, Group)] },
+    Served { key: ApiKey::ElectLeaders, asks: &[(Alter, Cluster)] },
     Served { key: ApiKey::IncrementalAlterConfigs, asks: &[(AlterConfigs, Topic), (AlterConfigs, Cluster)] },
+    Served { key: ApiKey::AlterPartitionReassignments, asks: &[(Alter, Cluster)] },
+    Served { key: ApiKey::ListPartitionReassignments, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::OffsetDelete, asks: &[(Delete, Group), (Read, Topic)] },
+    Served { key: ApiKey::DescribeQuorum, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::DescribeCluster, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::DescribeProducers, asks: &[(Read, Topic)] },
     Served { key: ApiKey::DescribeTransactions, asks: &[(Describe, TransactionalId), (Describe, Topic)] },
     Served { key: ApiKey::ListTransactions, asks: &[(Describe, TransactionalId)] },
+    Served { key: ApiKey::ListConfigResources, asks: &[(DescribeConfigs, Cluster)] },
     Served { key: ApiKey::DescribeTopicPartitions, asks: &[(Describe, Topic)] },
 ];
 
@@ -325,6 +343,36 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
                 context,
                 frame
             )
+        }
+        ApiKey::DescribeAcls => now!(acls::describe, m::DescribeAclsRequest<'_>, broker, context, frame),
+        ApiKey::CreateAcls => now!(acls::create, m::CreateAclsRequest<'_>, broker, context, frame),
+        ApiKey::DeleteAcls => now!(acls::delete, m::DeleteAclsRequest<'_>, broker, context, frame),
+        ApiKey::CreateDelegationToken => {
+            now!(delegation_tokens::create, m::CreateDelegationTokenRequest<'_>, broker, context, frame)
+        }
+        ApiKey::RenewDelegationToken => {
+            now!(delegation_tokens::renew, m::RenewDelegationTokenRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ExpireDelegationToken => {
+            now!(delegation_tokens::expire, m::ExpireDelegationTokenRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeDelegationToken => {
+            now!(delegation_tokens::describe, m::DescribeDelegationTokenRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ElectLeaders => {
+            now!(elect_leaders::handle, m::ElectLeadersRequest<'_>, broker, context, frame)
+        }
+        ApiKey::AlterPartitionReassignments => {
+            now!(reassignments::alter, m::AlterPartitionReassignmentsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ListPartitionReassignments => {
+            now!(reassignments::list, m::ListPartitionReassignmentsRequest<'_>, broker, context, frame)
+        }
+        ApiKey::DescribeQuorum => {
+            now!(describe_quorum::handle, m::DescribeQuorumRequest<'_>, broker, context, frame)
+        }
+        ApiKey::ListConfigResources => {
+            now!(list_config_resources::handle, m::ListConfigResourcesRequest<'_>, broker, context, frame)
         }
         other => close(format!("{other} has no handler")),
     }

@@ -28,6 +28,7 @@ pub struct MetadataHandle {
     image: Arc<ArcSwap<Image>>,
     requests: Requests,
     node_id: i32,
+    directory_id: DirectoryId,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -42,11 +43,13 @@ impl MetadataHandle {
         config: ControllerConfig,
     ) -> Result<Self, StartError> {
         let node_id = config.identity.node_id;
+        let directory_id = config.directory_id;
         let started = controller::start(disk, log, config)?;
         Ok(Self {
             image: started.image,
             requests: started.requests,
             node_id,
+            directory_id,
             thread: Arc::new(Mutex::new(Some(started.thread))),
         })
     }
@@ -61,6 +64,11 @@ impl MetadataHandle {
     #[must_use]
     pub fn broker_epoch(&self) -> i64 {
         self.image().broker(self.node_id).map_or(-1, |broker| broker.broker_epoch)
+    }
+
+    /// The data directory that the metadata log lies in, and votes for.
+    pub(crate) fn voter_directory(&self) -> DirectoryId {
+        self.directory_id
     }
 
     /// Creates topics. One answer for each name, in the order of the request.

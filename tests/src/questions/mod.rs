@@ -3,6 +3,7 @@
 //! The answers of Apache Kafka are kept in `tests/it/refusals.txt`: one line a question. The interop tests ask Kafka
 //! whether the file still tells the truth, the integration tests ask Klamm whether it answers the same.
 
+pub mod administration;
 pub mod groups;
 pub mod settings;
 pub mod transactions;

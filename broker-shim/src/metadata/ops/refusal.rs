@@ -35,6 +35,21 @@ pub enum Refusal {
     /// UNKNOWN_TOPIC_OR_PARTITION, where the request configures a topic.
     #[error("The topic '{0}' does not exist.")]
     UnknownTopicResource(String),
+    /// UNKNOWN_TOPIC_OR_PARTITION, in words of its own.
+    #[error("{0}")]
+    UnknownPartition(String),
+    /// ELECTION_NOT_NEEDED.
+    #[error("Leader election not needed for topic partition.")]
+    ElectionNotNeeded,
+    /// PREFERRED_LEADER_NOT_AVAILABLE.
+    #[error("The preferred leader was not available.")]
+    NoPreferredLeader,
+    /// ELIGIBLE_LEADERS_NOT_AVAILABLE.
+    #[error("Eligible topic partition leaders are not available.")]
+    NoEligibleLeader,
+    /// NO_REASSIGNMENT_IN_PROGRESS.
+    #[error("No partition reassignment is in progress.")]
+    NoReassignment,
     /// UNKNOWN_TOPIC_ID.
     #[error("This server does not host this topic ID.")]
     UnknownTopicId(TopicId),
