@@ -15,9 +15,10 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::BytesMut;
 use log_engine::{
-    AppendError, AppendRequest, Attempt, EndListener, Fetched, Isolation, Log, LogConfig, LogOffsets,
+    AppendError, AppendRequest, Attempt, EndListener, Engine, Fetched, Isolation, Log, LogConfig, LogOffsets,
     PostponedAppend, ReadError, ReadMode, ReadRequest, TimestampQuery,
     commit::CommitError,
+    io::is_full,
     producer::{ProducerEntry, TransactionContext, Verification, VerificationGuard, VerificationRequest},
     types::{LeaderEpoch, Offset, TimestampMs, TopicPartition},
 };
@@ -326,14 +327,21 @@ impl Partition {
     }
 
     /// The log's new start.
-    pub(crate) fn delete_records_before(&self, before: i64) -> Result<Offset, ErrorCode> {
+    pub(crate) fn delete_records_before(&self, before: i64, engine: &Engine) -> Result<Offset, ErrorCode> {
         let high_watermark = self.offsets().high_watermark;
         let before = if before == HIGH_WATERMARK { high_watermark } else { Offset::new(before) };
         if before.get() < 0 || before > high_watermark {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         self.log.load().delete_records_before(before).map_err(|error| error_map::truncate(&error))?;
-        Ok(self.offsets().log_start)
+        // Before it is acknowledged. Where there is no room, room is what the deletion is to make.
+        match engine.note_log_starts(&self.log.load()) {
+            Err(error) if !is_full(&error) => {
+                tracing::error!("the start of {} is not noted: {error}", self.id);
+                Err(ErrorCode::KafkaStorageError)
+            }
+            _ => Ok(self.offsets().log_start),
+        }
     }
 
     pub(crate) fn update_config(&self, config: LogConfig) {

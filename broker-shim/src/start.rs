@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use log_engine::{
-    Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, SystemClock,
+    Clock as _, DiskChoice, Engine, EngineConfig, OpenError, OpenReport, ScrubConfig, SystemClock,
     commit::CommitLimits,
     io::{BackendChoice, Disk, NativeDisk},
 };
@@ -190,6 +190,7 @@ fn open(
     engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
     engine.start_retention();
     engine.set_cleaner_config(layers.cleaner()).map_err(StartError::Thread)?;
+    engine.start_scrubbing().map_err(StartError::Thread)?;
     engine.start_compaction().map_err(StartError::Thread)?;
     let clock = Arc::clone(&engine.config().clock);
     let runtime = Handle::current();
@@ -271,6 +272,7 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
         recovery_threads: usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1),
         cleaner: layers.cleaner(),
+        scrub: scrub_config(config),
         commit_limits: CommitLimits { group_delay_max: group_delay(config), ..CommitLimits::default() },
         ..EngineConfig::new(online, config.node_id)
     }
@@ -278,6 +280,14 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
 
 fn group_delay(config: &Config) -> Duration {
     Duration::from_millis(config.number(keys::FLUSH_GROUP_DELAY).max(0).unsigned_abs())
+}
+
+fn scrub_config(config: &Config) -> ScrubConfig {
+    let interval = u64::try_from(config.number("klamm.scrub.interval.ms")).unwrap_or(0);
+    ScrubConfig {
+        interval_ms: (interval > 0).then_some(interval),
+        bytes_per_second: config.number("klamm.scrub.bytes.per.second").max(1).unsigned_abs(),
+    }
 }
 
 fn metadata_options(config: &Config, advertised: &[Endpoint], replicas: &Arc<Replicas>) -> MetadataOptions {

@@ -13,6 +13,7 @@ use crate::clean::CleanerConfig;
 use crate::clock::{Clock, SystemClock};
 use crate::commit::{CommitLimits, Durability};
 use crate::io::{BackendChoice, Disk, NativeDisk};
+use crate::scrub::ScrubConfig;
 
 /// How an engine is opened.
 #[derive(Clone)]
@@ -42,6 +43,8 @@ pub struct EngineConfig {
     pub producer_expiration_ms: i64,
     /// `log.cleaner.*`: how logs are compacted.
     pub cleaner: CleanerConfig,
+    /// How closed segments are looked through for damage.
+    pub scrub: ScrubConfig,
     /// `num.recovery.threads.per.data.dir`: threads that open the logs of a directory; at least one does.
     pub recovery_threads: usize,
     /// Who does what is to be done without being asked.
@@ -94,6 +97,7 @@ impl EngineConfig {
             retention_interval_ms: 300_000,
             producer_expiration_ms: 86_400_000,
             cleaner: CleanerConfig::default(),
+            scrub: ScrubConfig::default(),
             recovery_threads: 2,
             upkeep: Upkeep::Threads,
         }

@@ -58,6 +58,7 @@ pub mod log_dir;
 mod metrics;
 pub mod producer;
 mod retain;
+mod scrub;
 mod segment;
 mod throttle;
 pub mod types;
@@ -73,10 +74,11 @@ pub use error::{
     AppendError, Corruption, CreateLogError, MoveLogError, OpenError, ReadError, Rule, TruncateError,
 };
 pub use log::{
-    AppendRequest, AppendTicket, Appended, Attempt, EndListener, Fetched, FetchedData, FoundOffset,
-    Isolation, Log, LogOffsets, LogOpening, PostponedAppend, ReadRequest, TimestampQuery,
+    AppendRequest, AppendTicket, Appended, Attempt, DamagedRange, EndListener, Fetched, FetchedData,
+    FoundOffset, Isolation, Log, LogOffsets, LogOpening, PostponedAppend, ReadRequest, TimestampQuery,
 };
 pub use metrics::EngineCounts;
+pub use scrub::{ScrubConfig, ScrubReport};
 pub use segment::SegmentInfo;
 pub use segment::data::FileSlice;
 pub use segment::name::is_legal_topic_name;

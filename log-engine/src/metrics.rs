@@ -13,4 +13,8 @@ pub struct EngineCounts {
     pub segments_rolled: u64,
     /// Recovery points moved up.
     pub recovery_points: u64,
+    /// Bytes that the scrubber read.
+    pub scrubbed_bytes: u64,
+    /// Stretches of logs that are damaged, as far as the scrubber found them.
+    pub damaged_ranges: u64,
 }

@@ -26,9 +26,10 @@ enum Frozen {
     Writing,
 }
 
-/// Freezes for the files of topic `slow`.
+/// Freezes for the files of topic `slow`, or for a whole directory.
 #[derive(Debug)]
 struct Frost {
+    place: &'static str,
     frozen: Mutex<Frozen>,
     thawed: Condvar,
     waiting: AtomicUsize,
@@ -36,8 +37,12 @@ struct Frost {
 
 impl Frost {
     fn new() -> Arc<Self> {
+        Self::on("/slow-0")
+    }
+
+    fn on(place: &'static str) -> Arc<Self> {
         let frozen = Mutex::new(Frozen::Nothing);
-        Arc::new(Self { frozen, thawed: Condvar::new(), waiting: AtomicUsize::new(0) })
+        Arc::new(Self { place, frozen, thawed: Condvar::new(), waiting: AtomicUsize::new(0) })
     }
 
     fn set(&self, frozen: Frozen) {
@@ -46,7 +51,7 @@ impl Frost {
     }
 
     fn pass(&self, what: Frozen, path: &Path) {
-        if !path.to_string_lossy().contains("/slow-0") {
+        if !path.to_string_lossy().contains(self.place) {
             return;
         }
         let mut frozen = self.frozen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -212,4 +217,48 @@ fn a_write_that_stands_still_keeps_one_thread_and_the_other_serves_on() {
     frost.set(Frozen::Nothing);
     waiting.receive_frame().expect("an answer");
     client.receive_frame().expect("an answer");
+}
+
+/// The first partition of a topic in a directory.
+fn a_partition_in(klamm: &Klamm, directory: &str, topic: &str) -> i32 {
+    let lies_there = |number: &i32| klamm.directory().join(format!("{directory}/{topic}-{number}")).exists();
+    (0..4).find(lies_there).expect("partitions are spread over both directories")
+}
+
+#[test]
+fn a_frozen_directory_delays_its_own_partitions_and_no_others() {
+    let frost = Frost::on("/b/");
+    let disk = Arc::new(HookedDisk::new(Arc::clone(&frost) as Arc<dyn Hooks>));
+    let klamm = Klamm::start_on_two(disk);
+    let _thaw = Thaw(Arc::clone(&frost));
+    let mut client = klamm.client();
+    create(&mut client, "t", 4, &[]);
+    let (quick, slow) = (a_partition_in(&klamm, "a", "t"), a_partition_in(&klamm, "b", "t"));
+    let records = batch(Compression::None, NOW, &[b"value"]);
+    for partition in [quick, slow] {
+        let stored = client.produce("t", partition, -1, &records, |answer| answer.error_code);
+        assert_eq!(stored.expect("an answer"), 0);
+    }
+    frost.set(Frozen::Writing);
+    // The thread of the first one writes and waits; the others find the directory busy and leave their records there.
+    let mut waiting: Vec<Client> = (0..8).map(|_| klamm.client()).collect();
+    waiting[0].send(&produce_request("t", slow, -1, &records), BY_NAME).expect("sent");
+    frost.wait_until_it_holds_somebody();
+    for client in &mut waiting[1..] {
+        client.send(&produce_request("t", slow, -1, &records), BY_NAME).expect("sent");
+    }
+    for _ in 0..20 {
+        let mut other = klamm.client();
+        let stored = other.produce("t", quick, -1, &records, |answer| answer.error_code);
+        assert_eq!(stored.expect("an answer"), 0);
+        let read = other.fetch("t", quick, 0, 1 << 20, |answer| answer.error_code);
+        assert_eq!(read.expect("an answer"), 0);
+        // What the frozen directory had stored is in the page cache.
+        let read = other.fetch("t", slow, 0, 1 << 20, |answer| answer.high_watermark);
+        assert_eq!(read.expect("an answer"), 1);
+    }
+    frost.set(Frozen::Nothing);
+    for client in &mut waiting {
+        client.receive_frame().expect("an answer");
+    }
 }

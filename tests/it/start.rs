@@ -99,3 +99,30 @@ fn logs_without_the_metadata_that_name_them_are_refused_and_left_as_they_are() {
     fs::rename(directory.path().join("kept"), &metadata).expect("moved back");
     try_start(config(directory.path(), &[])).expect("it starts again");
 }
+
+#[test]
+fn metadata_files_that_an_only_voter_can_do_without_keep_it_from_starting_in_no_state() {
+    for name in ["__cluster_metadata-0/quorum-state", "bootstrap.checkpoint"] {
+        for harm in ["missing", "empty", "random", "a directory"] {
+            let mut klamm = Klamm::start(&[]);
+            let mut client = klamm.with_topic("t", 1);
+            assert_eq!(produce(&mut client, "t", &[b"x"]), 0);
+            drop(client);
+            klamm.restart_after(|directory| {
+                let path = directory.join("data").join(name);
+                fs::remove_file(&path).expect("it was there");
+                match harm {
+                    "missing" => {}
+                    "empty" => fs::write(&path, b"").expect("written"),
+                    "random" => fs::write(&path, b"\x17\xfe{not what is expected").expect("written"),
+                    _ => fs::create_dir(&path).expect("made"),
+                }
+            });
+            assert_eq!(produce(&mut klamm.client(), "t", &[b"y"]), 1, "{name}, {harm}");
+            klamm.restart();
+            assert_eq!(produce(&mut klamm.client(), "t", &[b"z"]), 2, "{name}, {harm}");
+            let aside = klamm.directory().join("data/__cluster_metadata-0/quorum-state.aside");
+            assert_eq!(aside.exists(), name.contains("quorum") && harm != "missing", "{name}, {harm}");
+        }
+    }
+}

@@ -60,3 +60,44 @@ fn descriptors_are_taken_up_to_the_hard_limit() {
     assert_eq!(numbers, ["512", "512"]);
     klamm.stop();
 }
+
+/// Connections that the broker accepted, as far as it has descriptors; the others wait in the kernel.
+fn many_connections(klamm: &broker::Running) -> Vec<std::net::TcpStream> {
+    (0..150).filter_map(|_| std::net::TcpStream::connect(klamm.bootstrap()).ok()).collect()
+}
+
+#[test]
+fn who_is_connected_is_served_when_there_are_no_descriptors_left_and_everybody_once_there_are() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let properties = Properties::new(&place.path().join("data"));
+    let klamm = broker::start_command(limited("--nofile=90:90", &properties), &properties);
+    let mut client = Client::connect(klamm.bootstrap()).expect("a connection");
+    create_topic(&mut client);
+    let records = batch(Compression::None, CREATED, &[&[b'v'; 1000]]);
+    let produce = |client: &mut Client| {
+        client.produce("t", 0, 1, &records, |answer| answer.error_code).expect("an answer")
+    };
+    assert_eq!(produce(&mut client), 0);
+    let held = many_connections(&klamm);
+    let open = || fs::read_dir(format!("/proc/{}/fd", klamm.pid())).expect("listed").count();
+    for _ in 0..1000 {
+        if open() >= 90 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(open() >= 88, "{} of 90 are in use", open());
+    for _ in 0..5 {
+        assert_eq!(produce(&mut client), 0, "the log is open");
+    }
+    let read = client.fetch("t", 0, 0, 1 << 20, |answer| (answer.error_code, answer.high_watermark));
+    assert_eq!(read.expect("an answer"), (0, 6));
+    // Long enough for everything that is done in the background every few seconds: it fails, and does no harm.
+    std::thread::sleep(std::time::Duration::from_secs(7));
+    drop(held);
+    let mut other = Client::connect(klamm.bootstrap()).expect("a connection");
+    assert_eq!(produce(&mut other), 0, "accepted once there are descriptors");
+    assert_eq!(produce(&mut client), 0);
+    assert!(!klamm.output().contains("is offline"), "{}", klamm.output());
+    klamm.stop();
+}

@@ -52,8 +52,8 @@ pub(super) async fn handle<'r>(
 
 async fn delete(broker: &Broker, topic: &str, partition: i32, before: i64) -> Result<i64, ErrorCode> {
     let partition = broker.partition(topic, partition)?;
-    let partition = Arc::clone(&partition);
-    spawn_blocking(move || partition.delete_records_before(before))
+    let (partition, engine) = (Arc::clone(&partition), Arc::clone(&broker.engine));
+    spawn_blocking(move || partition.delete_records_before(before, &engine))
         .await
         .unwrap_or(Err(ErrorCode::UnknownServerError))
         .map(|start| start.get())

@@ -83,6 +83,8 @@ pub const KEYS: &[Key] = &[
     key(FLUSH_POLICY, String, Some("auto"), OneOf(&["auto", "os", "sync", "group"]), ClusterWide, Used, "When an append counts as stored: os, once it is in the page cache; sync, once it is on the disk; group, as sync, where the flush waits for a moment while more appends come that can share it. auto is sync where log.flush.interval.messages=1, and os otherwise."),
     key(FLUSH_GROUP_DELAY, Int, Some("5"), Between(0, 5), ReadOnly, Used, "Most milliseconds that an append under group waits for others although it could be flushed."),
     key(DISK_BACKEND, String, Some("auto"), OneOf(&["auto", "uring", "threads"]), ReadOnly, Used, "How files are written: uring, threads, or auto for the better one that this machine allows."),
+    key("klamm.scrub.interval.ms", Long, Some("604800000"), AtLeast(0), ReadOnly, Used, "How often closed segments are read again in search of damage; 0 for never."),
+    key("klamm.scrub.bytes.per.second", Long, Some("8388608"), AtLeast(1), ReadOnly, Used, "Most bytes per second that are read for that."),
     key("process.roles", List, Some("broker,controller"), OneOf(&["broker", "controller"]), ReadOnly, Used, "What this process is. Only the combined node, broker and controller in one, exists today."),
     key("node.id", Int, Some("1"), AtLeast(0), ReadOnly, Used, "Number of this node, written into each data directory and into every partition it holds."),
     key("broker.id", Int, Some("-1"), Any, ReadOnly, Accepted, "Older name of the node's number; node.id is what counts."),

@@ -18,12 +18,12 @@ use log_engine::{
 
 use super::{
     ControllerConfig, KnownKeys, MetadataHandle, MetadataListener, PlacedLog, SnapshotPolicy, StartError,
-    format::{metadata_log_path, read_bootstrap},
+    format::{FormatError, metadata_log_path, read_bootstrap},
     ids::DirectoryId,
     leadership::Identity,
     load::snapshots,
     ops::{CLUSTER_METADATA_TOPIC, TopicDefaults},
-    record::Endpoint,
+    record::{Endpoint, MetadataRecord},
     record_log::{LogFailure, PendingAppend, RecordLog},
     snapshot::SnapshotId,
 };
@@ -102,7 +102,7 @@ impl MetadataHandle {
             dir: metadata_log_path(&home.path),
             directory_id: id_of(&home.meta),
             placed: placed(engine),
-            bootstrap: read_bootstrap(engine.disk(), &home.path)?,
+            bootstrap: bootstrap(engine, &home.path)?,
             min_insync_replicas: options.min_insync_replicas,
             previous_broker_epoch: previous_broker_epoch(&epochs),
             defaults: options.defaults,
@@ -114,6 +114,19 @@ impl MetadataHandle {
         check_not_lost(engine, &config.dir)?;
         let log = MetadataLog::open(engine, &home.path, options.segments)?;
         Self::start(Arc::clone(engine.disk()), Box::new(log), config)
+    }
+}
+
+/// What an empty log begins with. In a log that has begun nobody needs it any more, damaged or not. (Kafka reads it at every
+/// start, and does not start where it is damaged.)
+fn bootstrap(engine: &Engine, metadata_log_dir: &Path) -> Result<Vec<MetadataRecord>, FormatError> {
+    let log = engine.log(&TopicPartition::new(CLUSTER_METADATA_TOPIC, 0));
+    match read_bootstrap(engine.disk(), metadata_log_dir) {
+        Err(error) if log.is_some_and(|log| log.offsets().log_end > Offset::ZERO) => {
+            tracing::warn!("{error}; the metadata have begun, so that it is not needed");
+            Ok(Vec::new())
+        }
+        read => read,
     }
 }
 

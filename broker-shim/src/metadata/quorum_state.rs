@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log_engine::{
-    io::{Disk, OpenMode, atomic_replace},
+    io::{Disk, FileKind, OpenMode, atomic_replace, move_aside},
     types::LeaderEpoch,
 };
 use serde::{Deserialize, Serialize};
@@ -123,14 +123,29 @@ impl QuorumState {
         })
     }
 
-    /// Reads the file of a metadata log directory; `None` before the first leadership.
+    /// Reads the file of a metadata log directory; `None` before the first leadership. One that is damaged is moved aside.
     pub(super) fn read(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Option<Self>, QuorumStateError> {
         let path = dir.join(FILE);
-        match read_file(disk, &path, LEN_MAX) {
-            Ok(bytes) => Self::parse(&path, &bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(QuorumStateError::Io { path, error }),
-        }
+        let problem = match read_file(disk, &path, LEN_MAX) {
+            Ok(bytes) => match Self::parse(&path, &bytes) {
+                Err(QuorumStateError::Malformed { error, .. }) => error.to_string(),
+                parsed => return parsed.map(Some),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if disk.metadata(&path).is_ok_and(|found| found.kind == FileKind::Directory) => {
+                error.to_string()
+            }
+            Err(error) => return Err(QuorumStateError::Io { path, error }),
+        };
+        // An only voter has nobody to break a promise to: the log tells which epochs there were. (Kafka does not start.)
+        let aside =
+            move_aside(&**disk, &path).map_err(|error| QuorumStateError::Io { path: path.clone(), error })?;
+        tracing::warn!(
+            "{}: not a quorum state: {problem}; it is now {}, and the epoch is taken from the log",
+            path.display(),
+            aside.display()
+        );
+        Ok(None)
     }
 
     /// Replaces the file; durable when this returns.

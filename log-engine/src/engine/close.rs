@@ -1,5 +1,6 @@
 //! Stopping, and the checkpoints that make the next start a short one.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -19,6 +20,7 @@ impl Engine {
     /// the marker of a clean stop. Appends are refused from now on.
     pub fn close(&self) -> io::Result<()> {
         self.moves.stop();
+        self.scrubber.stop();
         self.cleaner.stop();
         let mut first_failure = Ok(());
         for directory in &self.directories {
@@ -60,14 +62,41 @@ pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()
         (LOG_START_FILE, of(Log::log_start_worth_noting)),
         (REPLICATION_FILE, of(|log| Some(log.offsets().high_watermark))),
     ] {
-        let text = checkpoint::format_offsets(&offsets);
-        if written.get(name) != Some(&text) {
-            atomic_replace(&*home.disk, &home.path.join(name), text.as_bytes())?;
-            written.insert(name, text);
-        }
+        write_if_changed(home, &mut written, name, &offsets)?;
     }
     drop(written);
     write_cleaner_checkpoint(home, logs)
+}
+
+fn write_if_changed(
+    home: &Home,
+    written: &mut HashMap<&'static str, String>,
+    name: &'static str,
+    offsets: &OffsetsByPartition,
+) -> io::Result<()> {
+    let text = checkpoint::format_offsets(offsets);
+    if written.get(name) != Some(&text) {
+        atomic_replace(&*home.disk, &home.path.join(name), text.as_bytes())?;
+        written.insert(name, text);
+    }
+    Ok(())
+}
+
+impl Engine {
+    /// Makes durable where the logs of a log's data directory start: after [`Log::delete_records_before`], so that no crash
+    /// brings records back.
+    pub fn note_log_starts(&self, of: &Log) -> io::Result<()> {
+        let home = of.home();
+        // Held while the offsets are taken: who waited here finds them written.
+        let mut written = home.checkpoints();
+        let logs = self.logs();
+        let listed = logs.iter().filter(|log| Arc::ptr_eq(log.home(), home));
+        let starts = listed
+            .filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC)
+            .filter_map(|log| Some((log.partition().clone(), log.log_start_worth_noting()?)))
+            .collect();
+        write_if_changed(home, &mut written, LOG_START_FILE, &starts)
+    }
 }
 
 /// Writes up to where the logs of a data directory are compacted, where that has changed. A directory that never had such

@@ -25,6 +25,7 @@ use crate::io::Disk;
 use crate::log::Log;
 use crate::log_dir::{self, LogDir, MetaProperties};
 use crate::metrics::EngineCounts;
+use crate::scrub::{ScrubReport, Scrubber};
 use crate::types::TopicPartition;
 
 pub use moves::{LogMove, MoveListener};
@@ -43,6 +44,7 @@ pub struct Engine {
     logs: Arc<Logs>,
     cleaner: CleanerPool,
     moves: Arc<Moves>,
+    scrubber: Scrubber,
     /// What the last run had begun: partitions, and where they were to go.
     unfinished_moves: Vec<(TopicPartition, PathBuf)>,
     disk: Arc<dyn Disk>,
@@ -137,8 +139,20 @@ impl Engine {
         }
         let unfinished_moves = relocated::remove_unfinished(&logs, futures);
         let cleaner = CleanerPool::new(&logs, config.cleaner);
+        let scrubber = Scrubber::new(&logs, config.scrub);
         let (moves, broker_epoch) = (Arc::default(), AtomicI64::new(-1));
-        Ok(Self { directories, logs, cleaner, moves, unfinished_moves, disk, config, report, broker_epoch })
+        Ok(Self {
+            directories,
+            logs,
+            cleaner,
+            moves,
+            scrubber,
+            unfinished_moves,
+            disk,
+            config,
+            report,
+            broker_epoch,
+        })
     }
 
     /// What opening found.
@@ -210,6 +224,16 @@ impl Engine {
         self.cleaner.reconfigure(config)
     }
 
+    /// Begins to look through closed segments for damage in the background.
+    pub fn start_scrubbing(&self) -> io::Result<()> {
+        self.scrubber.start()
+    }
+
+    /// Looks through all closed segments now, on this thread.
+    pub fn scrub(&self) -> ScrubReport {
+        self.scrubber.pass()
+    }
+
     /// Compacts a log now, on this thread, as far as it may be compacted: whatever its policy, and whatever its share of
     /// dirty bytes. A log whose dirty part has more keys than there is room for is compacted in part; do it again. Answers
     /// an error of [`CleaningError::is_passing`] where it is worth trying again.
@@ -219,7 +243,10 @@ impl Engine {
 
     /// Totals since the engine was opened.
     pub fn counts(&self) -> EngineCounts {
-        let mut counts = EngineCounts { logs: self.logs().len() as u64, ..EngineCounts::default() };
+        let logs = self.logs();
+        let damaged_ranges = logs.iter().map(|log| log.damaged_ranges().len() as u64).sum();
+        let (logs, scrubbed_bytes) = (logs.len() as u64, self.scrubber.bytes());
+        let mut counts = EngineCounts { logs, scrubbed_bytes, damaged_ranges, ..EngineCounts::default() };
         for Directory { home, .. } in &self.directories {
             add(&mut counts.commits, home.committer.counts());
             counts.segments_rolled += home.segments_rolled.load(Ordering::Relaxed);
@@ -256,6 +283,7 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         self.moves.stop();
+        self.scrubber.stop();
     }
 }
 

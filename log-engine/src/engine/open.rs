@@ -12,7 +12,7 @@ use crate::commit::Committer;
 use crate::config::{EngineConfig, LogConfig};
 use crate::error::OpenError;
 use crate::home::Home;
-use crate::io::{Disk, FileKind};
+use crate::io::{Disk, FileKind, move_aside};
 use crate::log::recover::LogSeed;
 use crate::log::{Log, LogOpening};
 use crate::log_dir::{
@@ -46,6 +46,7 @@ impl OpenedDirectory {
             Arc::clone(&config.clock),
             config.producer_expiration_ms,
         );
+        make_way_for_checkpoints(disk, path)?;
         let checkpoints = Checkpoints::read(&home)?;
         let mut opened = Self {
             log_dir,
@@ -62,7 +63,11 @@ impl OpenedDirectory {
                 Some(DirectoryName::Partition(partition)) => partitions.push((partition, entry.path)),
                 Some(DirectoryName::Deleted(_)) => opened.deleted.push(entry.path),
                 Some(DirectoryName::Future(partition)) => opened.future.push((partition, entry.path)),
-                Some(DirectoryName::Stray(_)) | None => {}
+                Some(DirectoryName::Stray(_)) => {}
+                None => tracing::warn!(
+                    "{} is no partition's directory and is left as it is",
+                    entry.path.display()
+                ),
             }
         }
         opened.open_logs(partitions, &checkpoints, config)?;
@@ -99,6 +104,18 @@ impl OpenedDirectory {
         }
         Ok(())
     }
+}
+
+// A directory where a checkpoint is to be cannot be read, and would keep the next one from being written.
+fn make_way_for_checkpoints(disk: &Arc<dyn Disk>, dir: &Path) -> Result<(), OpenError> {
+    for name in [RECOVERY_POINT_FILE, LOG_START_FILE, REPLICATION_FILE, CLEANER_FILE] {
+        let path = dir.join(name);
+        if disk.metadata(&path).is_ok_and(|found| found.kind == FileKind::Directory) {
+            let aside = move_aside(&**disk, &path).map_err(OpenError::io(&path))?;
+            tracing::warn!("{} is a directory; it is now {}", path.display(), aside.display());
+        }
+    }
+    Ok(())
 }
 
 struct Checkpoints {
@@ -153,8 +170,13 @@ fn open_log(
     config: &LogConfig,
 ) -> Result<(Arc<Log>, LogOpening), OpenError> {
     let metadata_path = path.join(PARTITION_METADATA_FILE);
-    let metadata =
-        checkpoint::read_small_file(&home.disk, &metadata_path).map_err(OpenError::io(&metadata_path))?;
+    let is_file = home.disk.metadata(&metadata_path).is_ok_and(|found| found.kind == FileKind::File);
+    let metadata = match is_file {
+        true => {
+            checkpoint::read_small_file(&home.disk, &metadata_path).map_err(OpenError::io(&metadata_path))?
+        }
+        false => None,
+    };
     let topic_id = match metadata {
         Some(bytes) => parse_partition_metadata(&metadata_path, &String::from_utf8_lossy(&bytes))
             .inspect_err(|damage| {

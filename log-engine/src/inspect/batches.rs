@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Corruption, Rule};
-use crate::io::{BackendChoice, Disk, FileHandle, NativeDisk, OpenMode};
+use crate::io::{BackendChoice, Disk, DiskFile, FileHandle, NativeDisk, OpenMode};
 use crate::segment::scan::{BatchAt, CheckedBatch, CheckedWalk, WalkError};
 use crate::types::Offset;
 
@@ -34,11 +34,7 @@ impl SegmentFile {
 
     /// All batches. `previous` is the last one of the segment before, which the first has to follow.
     pub fn batches(&self, previous: Option<BatchAt>) -> BatchWalk<'_> {
-        BatchWalk {
-            walk: CheckedWalk::new(&*self.file, self.length, self.base_offset, previous),
-            position: 0,
-            candidates_left: CANDIDATES_MAX,
-        }
+        BatchWalk::over(&*self.file, self.length, self.base_offset, previous)
     }
 }
 
@@ -64,7 +60,18 @@ pub enum Found<'a> {
     },
 }
 
-impl BatchWalk<'_> {
+impl<'a> BatchWalk<'a> {
+    /// A walk over the first `length` bytes of a segment.
+    pub(crate) fn over(
+        file: &'a dyn DiskFile,
+        length: u64,
+        base_offset: Offset,
+        previous: Option<BatchAt>,
+    ) -> Self {
+        let walk = CheckedWalk::new(file, length, base_offset, previous);
+        Self { walk, position: 0, candidates_left: CANDIDATES_MAX }
+    }
+
     /// The next batch or damage; `None` at the end. An error is the file system's.
     pub fn next_found(&mut self) -> io::Result<Option<Found<'_>>> {
         let position = self.position;

@@ -34,6 +34,26 @@ pub fn remove_dir_all(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     disk.remove_dir(dir)
 }
 
+/// Renames a file or directory that stands where it cannot be used, so that nothing is lost that nobody can explain: to
+/// `path` + `.aside`, or with a number behind that where the name is taken. Answers the new name.
+pub fn move_aside(disk: &dyn Disk, path: &Path) -> io::Result<PathBuf> {
+    let mut aside = with_suffix(path, ASIDE);
+    let mut number = 1;
+    while disk.metadata(&aside).is_ok() {
+        aside = with_suffix(path, &format!("{ASIDE}.{number}"));
+        number += 1;
+    }
+    disk.rename(path, &aside)?;
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => disk.sync_dir(dir)?,
+        _ => disk.sync_dir(Path::new("."))?,
+    }
+    Ok(aside)
+}
+
+/// How the name of what was moved aside ends.
+const ASIDE: &str = ".aside";
+
 /// The file beside `path` whose name goes on with `suffix`.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 pub use backend::{Backend, BackendChoice, BackendReport};
 pub(crate) use dir::with_suffix;
-pub use dir::{atomic_replace, remove_dir_all};
+pub use dir::{atomic_replace, move_aside, remove_dir_all};
 pub use file_lock::FileLock;
 pub use map::SealedMap;
 pub use native::NativeDisk;
@@ -113,6 +113,9 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Starts writing dirty pages of a range to the disk without waiting for it; without effect where the system
     /// has no such call. Promises nothing; an error means that bytes are lost, as a failed flush does.
     fn start_writeback(&self, position: u64, len: u64) -> io::Result<()>;
+
+    /// Says that a range will not be read again soon, so that the page cache need not keep it. Promises nothing.
+    fn forget(&self, _position: u64, _len: u64) {}
 
     /// The descriptor, where the file has one: a simulated file has none and is copied instead of sent.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;

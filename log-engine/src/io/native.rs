@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -180,6 +181,11 @@ impl DiskFile for NativeFile {
                 error => Err(error),
             },
         }
+    }
+
+    fn forget(&self, position: u64, len: u64) {
+        // Advice that is not taken costs memory that the kernel can take back.
+        let _ = rustix::fs::fadvise(&self.file, position, NonZeroU64::new(len), rustix::fs::Advice::DontNeed);
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

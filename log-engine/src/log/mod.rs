@@ -18,6 +18,7 @@ mod flush;
 mod lookup;
 mod offsets;
 mod producers;
+mod quarantine;
 mod read;
 pub(crate) mod recover;
 pub(crate) mod relocate;
@@ -49,6 +50,7 @@ use crate::types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
 pub use append::{AppendRequest, AppendTicket, Appended, Attempt, PostponedAppend};
 pub use lookup::{FoundOffset, TimestampQuery};
 pub use offsets::LogOffsets;
+pub use quarantine::DamagedRange;
 pub use read::{Fetched, FetchedData, Isolation, ReadRequest};
 pub use recover::LogOpening;
 
@@ -79,6 +81,7 @@ pub struct Log {
     compaction: compact::CompactionState,
     flushed_at: AtomicI64,
     end_listener: OnceLock<Arc<dyn EndListener>>,
+    quarantine: quarantine::Quarantine,
     // The same log in another data directory, once it went on there.
     successor: OnceLock<Arc<Log>>,
 }
@@ -210,6 +213,18 @@ impl Log {
             Err(error) if is_full(&error) => Ok(()),
             written => written,
         }
+    }
+
+    /// The segments that take no more appends.
+    pub(crate) fn closed_segments(&self) -> Vec<Arc<crate::segment::Segment>> {
+        let segments = self.segments();
+        let active = segments.active().base_offset;
+        segments.iter().filter(|segment| segment.base_offset < active).cloned().collect()
+    }
+
+    /// Whether a segment is still part of the log.
+    pub(crate) fn has_segment(&self, segment: &Arc<crate::segment::Segment>) -> bool {
+        self.segments().iter().any(|present| Arc::ptr_eq(present, segment))
     }
 
     pub(crate) fn home(&self) -> &Arc<Home> {

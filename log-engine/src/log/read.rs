@@ -137,6 +137,7 @@ impl Log {
         };
         let limit = position_of_end(&segment, end, request.mode)?;
         let Some(len) = slice_len(&first, limit, request) else { return Ok(Fetched::empty(offsets)) };
+        let len = self.quarantine.clip(segment.base_offset, first.position, len)?;
         let aborted = match request.isolation {
             Isolation::LastStable => self.aborted_in(&segment, &first, len, request, offsets.log_end)?,
             Isolation::LogEnd | Isolation::HighWatermark => Vec::new(),

@@ -13,15 +13,15 @@ use crate::commit::Chain;
 use crate::config::LogConfig;
 use crate::epoch::EpochCache;
 use crate::error::{Corruption, ReadError, Rule};
-use crate::home::{Doomed, Home};
-use crate::io::OpenMode;
+use crate::home::Home;
+use crate::io::{OpenMode, move_aside};
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
 use crate::segment::rebuild::{RebuildRequest, Rebuilt, Unproven, rebuild};
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::segment::set::SegmentSet;
-use crate::segment::{LogPath, Segment};
+use crate::segment::{LogPath, Segment, ignore_missing};
 use crate::types::{Offset, TopicId, TopicPartition};
 
 use super::Log;
@@ -100,7 +100,14 @@ impl<'a> Recovery<'a> {
         let (epochs, epochs_lost) = match checkpoint::read_epochs(&seed.home.disk, &path) {
             Ok(Some(entries)) => (EpochCache::from_entries(entries), false),
             // Absent or damaged: the batches tell.
-            Ok(None) | Err(ReadCheckpointError::Corrupt(_)) => (EpochCache::default(), true),
+            Ok(None) => (EpochCache::default(), true),
+            Err(ReadCheckpointError::Corrupt(damage)) => {
+                tracing::warn!(
+                    "the leader epochs of {} are taken from its batches: {damage}",
+                    seed.partition
+                );
+                (EpochCache::default(), true)
+            }
             Err(ReadCheckpointError::Io(error)) => return Err(error.into()),
         };
         let opening = LogOpening {
@@ -136,7 +143,11 @@ impl<'a> Recovery<'a> {
             let next = bases.peek().map(|next| **next);
             let believed = self.seed.clean || next.is_some_and(|next| next <= self.seed.recovery_point);
             let segment = match believed.then(|| self.believe(base, next)).transpose()?.flatten() {
-                Some(segment) => segment,
+                Some(segment) => {
+                    // Where it ends nobody looked: what comes next cannot be held against what came before it.
+                    (self.scanned_end, self.previous) = (None, None);
+                    segment
+                }
                 None if believed && next.is_some() => self.rebuild_derived(base, next)?,
                 None => self.rebuild(base)?,
             };
@@ -164,7 +175,10 @@ impl<'a> Recovery<'a> {
     fn believe(&mut self, base: Offset, next: Option<Offset>) -> Result<Option<Arc<Segment>>, ReadError> {
         let segment = match Segment::open_clean(&self.seed.home.disk, &self.seed.path, base) {
             Ok(segment) => segment,
-            Err(OpenIndexError::Missing) => return Ok(None),
+            Err(OpenIndexError::Missing) => {
+                tracing::warn!("an index of {} at {base} is missing and is made again", self.seed.partition);
+                return Ok(None);
+            }
             Err(OpenIndexError::Corrupt(corruption)) => {
                 tracing::warn!("rebuilding the indexes of {}: {corruption}", self.seed.partition);
                 return Ok(None);
@@ -267,25 +281,33 @@ impl<'a> Recovery<'a> {
         load_newest(disk, &self.seed.path.get(), first, until, clock.now(), home.producer_expiration_ms())
     }
 
-    // Behind a cut nothing continues the log.
+    // Behind a cut nothing continues the log; but what is there may be whole, and nobody said that it may go.
     fn drop_segment(&mut self, base: Offset) -> Result<(), ReadError> {
-        let segment = match Segment::open_clean(&self.seed.home.disk, &self.seed.path, base) {
-            Ok(segment) => segment,
-            Err(OpenIndexError::Io(error)) => return Err(error.into()),
-            Err(_) => self.rebuild_to_drop(base)?,
-        };
-        self.opening.cut_bytes += segment.published().0;
-        segment.mark_deleted()?;
-        Ok(segment.remove()?)
+        let path = self.seed.path.file(base, FileType::Log);
+        self.opening.cut_bytes += self.seed.home.disk.metadata(&path)?.len;
+        Ok(self.set_segment_aside(base)?)
     }
 
-    fn rebuild_to_drop(&self, base: Offset) -> Result<Arc<Segment>, ReadError> {
-        let now = self.seed.home.clock.now();
-        Ok(Segment::create(&self.seed.home.disk, &self.seed.path, base, now)?)
+    fn set_segment_aside(&self, base: Offset) -> io::Result<()> {
+        let disk = &*self.seed.home.disk;
+        for file_type in FileType::ALL {
+            let path = self.seed.path.file(base, file_type);
+            match move_aside(disk, &path) {
+                Ok(aside) if file_type == FileType::Log => {
+                    tracing::warn!(
+                        "{} is no part of the log any more; it is now {}",
+                        path.display(),
+                        aside.display()
+                    );
+                }
+                moved => ignore_missing(moved.map(drop))?,
+            }
+        }
+        Ok(())
     }
 
-    // A log start behind the end can only be a checkpoint that outlived the records (KAFKA-8413 and the like). As in
-    // Kafka, they are said to go, and do so only after `file.delete.delay.ms`.
+    // A log start behind the end can only be a checkpoint that outlived the records (KAFKA-8413 and the like), or a wrong one.
+    // Kafka deletes the records; here they are kept for whoever knows better.
     fn start_over_if_behind_log_start(&mut self) -> Result<(), ReadError> {
         let end = self.segments.last().map(|segment| segment.published().1);
         if end.is_some_and(|end| end >= self.seed.log_start) {
@@ -300,12 +322,8 @@ impl<'a> Recovery<'a> {
                 self.seed.log_start
             );
         }
-        let due = now.get().saturating_add(self.seed.config.file_delete_delay_ms);
-        for segment in self.segments.drain(..) {
-            segment.mark_deleted()?;
-            let files = segment.deleted_files();
-            files.into_iter().for_each(|file| self.seed.home.note_deleted(due, Doomed::File(file)));
-        }
+        let bases: Vec<Offset> = self.segments.drain(..).map(|segment| segment.base_offset).collect();
+        bases.into_iter().try_for_each(|base| self.set_segment_aside(base))?;
         let segment = Segment::create(&self.seed.home.disk, &self.seed.path, self.seed.log_start, now)?;
         self.segments.push(segment);
         self.epochs_dirty |= !self.epochs.entries().is_empty();
@@ -388,6 +406,7 @@ impl<'a> Recovery<'a> {
             compaction: CompactionState::new(seed.cleaned_to),
             flushed_at: AtomicI64::new(seed.home.clock.now().get()),
             end_listener: OnceLock::new(),
+            quarantine: super::quarantine::Quarantine::default(),
             successor: OnceLock::new(),
         });
         Ok((log, self.opening))

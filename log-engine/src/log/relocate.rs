@@ -276,6 +276,7 @@ impl<'a> Relocation<'a> {
             unproven: Unproven::Keep,
         };
         let (moved, _) = Log::open(seed)?;
+        moved.adopt_quarantine(log);
         let end = moved.offsets().log_end;
         if end != offsets.log_end {
             return Err(

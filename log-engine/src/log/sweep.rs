@@ -6,14 +6,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::checkpoint::LEADER_EPOCH_FILE;
 use crate::error::ReadError;
-use crate::io::{Disk, FileKind, OpenMode};
+use crate::io::{Disk, FileKind, OpenMode, move_aside};
+use crate::log_dir::PARTITION_METADATA_FILE;
 use crate::segment::name::{FileName, FileState, FileType, file_name, parse_file_name};
 use crate::segment::scan::{ReadMode, header_at};
 use crate::types::Offset;
 
 /// Finishes what was begun; answers the base offsets of the segments, ascending.
 pub(super) fn sweep(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Offset>, ReadError> {
+    make_way(disk, dir)?;
     let files = list(disk, dir)?;
     remove_useless(disk, &files)?;
     finish_swaps(disk, dir, &files)?;
@@ -24,6 +27,27 @@ pub(super) fn sweep(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Offset>, Rea
     segments.sort();
     remove_orphaned_indexes(disk, &live, &segments)?;
     Ok(segments)
+}
+
+// A directory where a file is to be that can be made anew. One in the place of records is another matter: it is not known what
+// is missing then.
+fn make_way(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<()> {
+    let can_be_made = |name: &str| {
+        let of_segment = parse_file_name(name).is_some_and(|name| name.file_type != FileType::Log);
+        of_segment || name == LEADER_EPOCH_FILE || name == PARTITION_METADATA_FILE
+    };
+    for entry in disk.list(dir)?.into_iter().filter(|entry| entry.kind == FileKind::Directory) {
+        let is_records = |name: &FileName| name.file_type == FileType::Log && name.state == FileState::Live;
+        if entry.name().and_then(parse_file_name).is_some_and(|name| is_records(&name)) {
+            let problem = format!("{} is a directory, where records are to be", entry.path.display());
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, problem));
+        }
+        if entry.name().is_some_and(can_be_made) {
+            let aside = move_aside(&**disk, &entry.path)?;
+            tracing::warn!("{} is a directory; it is now {}", entry.path.display(), aside.display());
+        }
+    }
+    Ok(())
 }
 
 fn list(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Vec<(PathBuf, FileName)>> {

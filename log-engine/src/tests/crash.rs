@@ -454,3 +454,36 @@ fn a_time_is_found_although_the_last_entry_of_a_time_index_is_lost() {
     assert!(first_base.get() > 3);
     assert_eq!(times(&log), (0..40).map(Some).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_read_that_the_disk_refuses_fails_alone() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, small_segments());
+    append_numbered(&log, 0..60);
+    let all = |log: &Log| values_from(log, 0);
+    let before = all(&log);
+    for after in 0..6 {
+        disk.inject(Fault::next(Operation::Read, EIO).on(".log").after(after));
+        let mut failed = 0;
+        for from in 0..60 {
+            let request =
+                ReadRequest { from: Offset::new(from), ..ReadRequest::from_start(Isolation::LogEnd) };
+            let read = log.read(&request).and_then(|fetched| Ok(fetched.to_bytes()?));
+            match read {
+                Err(ReadError::Io(error)) => {
+                    assert_eq!(error.raw_os_error(), Some(EIO));
+                    failed += 1;
+                }
+                Err(other) => panic!("{other}"),
+                Ok(bytes) => assert!(!bytes.is_empty()),
+            }
+        }
+        assert_eq!(failed, 1, "after {after}");
+        disk.clear_faults();
+        assert_eq!(all(&log), before);
+    }
+    assert!(log.home().dir_state().offline().is_none());
+    append_numbered(&log, 60..70);
+    assert_eq!(all(&log), numbered(0..70));
+}

@@ -164,18 +164,35 @@ fn leftovers_of_deletions_and_cleanings_are_swept_and_foreign_files_stay() {
 }
 
 #[test]
-fn records_before_a_log_start_that_outlived_them_are_set_aside_and_go_after_the_delay() {
+fn records_before_a_log_start_that_lies_behind_them_are_kept_aside() {
     let (fixture, bytes, _) = killed();
     fs::write(fixture.dir.join("log-start-offset-checkpoint"), "0\n1\norders 0 1000\n").unwrap();
     let engine = fixture.open();
     let log = engine.log(&orders()).unwrap();
     assert_eq!((log.offsets().log_start.get(), log.offsets().log_end.get()), (1000, 1000));
-    assert_eq!(fs::read(fixture.log_dir().join(format!("{LOG}.deleted"))).unwrap(), bytes);
+    assert_eq!(fs::read(fixture.log_dir().join(format!("{LOG}.aside"))).unwrap(), bytes);
     assert_eq!(append(&log, &[b"next"]).first_offset.get(), 1000);
-    fixture.clock.advance_ms(60_001);
-    let gone = || !fixture.log_dir().join(format!("{LOG}.deleted")).exists();
-    assert!((0..600).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(10));
-        gone()
-    }));
+    engine.close().unwrap();
+    drop((log, engine));
+    fixture.open();
+    assert_eq!(fs::read(fixture.log_dir().join(format!("{LOG}.aside"))).unwrap(), bytes);
+}
+
+// A segment that was believed once stood between two that were looked at: the end of the first was held against the
+// beginning of the third, and everything from there on was taken for no part of the log.
+#[test]
+fn a_lost_index_of_an_old_segment_costs_no_record_after_a_kill() {
+    let fixture = Fixture::new();
+    let engine = fixture.open();
+    let log = create(&engine, small_segments());
+    append_numbered(&log, 0..100);
+    log.flush().unwrap();
+    crate::engine::write_checkpoints(log.home(), &[Arc::clone(&log)]).unwrap();
+    append_numbered(&log, 100..120);
+    drop((log, engine));
+    fs::remove_file(fixture.log_dir().join("00000000000000000000.index")).unwrap();
+    let engine = fixture.open();
+    assert!(!engine.open_report().is_clean());
+    assert_eq!(values_from(&engine.log(&orders()).unwrap(), 0), numbered(0..120));
+    assert_eq!(engine.open_report().cut_bytes(), 0);
 }

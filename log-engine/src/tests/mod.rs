@@ -9,9 +9,11 @@ mod cuts;
 mod damage;
 mod ends;
 mod hints;
+mod matrix;
 mod moves;
 mod policies;
 mod retention;
+mod scrub;
 mod sharing;
 mod waiting;
 
@@ -37,7 +39,15 @@ const NOW: i64 = 1_700_000_000_000;
 
 impl Fixture {
     fn new() -> Self {
-        let temporary = tempfile::tempdir().unwrap();
+        Self::in_directory(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory, where this machine has a place for that: for tests that open very often and pull no plug.
+    fn in_memory() -> Self {
+        Self::in_directory(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap())
+    }
+
+    fn in_directory(temporary: tempfile::TempDir) -> Self {
         let dir = temporary.path().join("data");
         let clock = Arc::new(ManualClock::starting_at(TimestampMs::new(NOW)));
         let mut config = EngineConfig::new([dir.clone()], 1);
