@@ -67,6 +67,8 @@ fn arguments(data: &Path, file: &str) -> Vec<String> {
     let flags: &[&str] = match file.rsplit('.').next() {
         Some("log") if metadata => &["", "--cluster-metadata-decoder"],
         Some("log") if length > LARGE => &[""],
+        Some("log") if file.starts_with("__consumer_offsets") => &["", "--offsets-decoder"],
+        Some("log") if file.starts_with("__transaction_state") => &["", "--transaction-log-decoder"],
         Some("log") => &["", "--deep-iteration", "--print-data-log"],
         Some("checkpoint") if metadata => &["", "--cluster-metadata-decoder"],
         Some("index" | "timeindex") => &["", "--index-sanity-check"],

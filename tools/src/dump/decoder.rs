@@ -1,6 +1,7 @@
 //! How keys and payloads are shown: the four decoder classes of `org.apache.kafka.tools.api`, and the metadata log's records.
 
 use super::{
+    coordinator_log::CoordinatorLog,
     framed::metadata_json,
     remote_log::remote_log_text,
     text::{push_int, push_java_string},
@@ -20,13 +21,15 @@ pub(super) enum MessageParser {
     ClusterMetadata,
     /// The payload is a record of `__remote_log_metadata`; keys are not shown.
     RemoteLogMetadata,
+    /// Key and payload are a record of a coordinator.
+    Coordinator(CoordinatorLog),
 }
 
 impl MessageParser {
     /// The text of a topic's own records, or the sentence that stands in its place.
     pub(super) fn topic_record(self, value: Option<&[u8]>, offset: i64) -> Result<String, String> {
         match self {
-            Self::Decoders { .. } => Ok(String::new()),
+            Self::Decoders { .. } | Self::Coordinator(_) => Ok(String::new()),
             Self::ClusterMetadata => {
                 metadata_json(value).map_err(|reason| format!("Error at {offset}, skipping. {reason}"))
             }

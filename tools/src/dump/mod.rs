@@ -8,6 +8,7 @@
 
 mod checkpoint;
 mod control;
+mod coordinator_log;
 mod damage;
 mod decoder;
 mod extent;

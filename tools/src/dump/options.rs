@@ -6,7 +6,10 @@
 
 use thiserror::Error;
 
-use super::decoder::{Decoder, MessageParser};
+use super::{
+    coordinator_log::CoordinatorLog,
+    decoder::{Decoder, MessageParser},
+};
 
 /// The version of Apache Kafka whose tool this one stands in for.
 pub(super) const KAFKA_VERSION: &str = "4.3.0";
@@ -38,7 +41,8 @@ Option                               Description
                                        .log file. (default: 2147483647)
 --max-message-size <Integer: size>   The largest batch expected where an index
                                        points to. (default: 5242880)
---offsets-decoder                    Refused: records of __consumer_offsets.
+--offsets-decoder                    Show records as those of
+                                       __consumer_offsets.
 --print-data-log                     Show keys and payloads. Comes with every
                                        decoder option.
 --remote-log-metadata-decoder        Show records as those of
@@ -46,7 +50,8 @@ Option                               Description
 --share-group-state-decoder          Refused: records of __share_group_state.
 --skip-record-metadata               Leave out offsets, sizes and headers of the
                                        records, and control records.
---transaction-log-decoder            Refused: records of __transaction_state.
+--transaction-log-decoder            Show records as those of
+                                       __transaction_state.
 --value-decoder-class [String]       How payloads are shown, as
                                        --key-decoder-class.
 --verify-index-only                  Check an index against its log without
@@ -271,17 +276,17 @@ impl Options {
 
     /// How records are shown; the first of the topic decoders wins over the decoder classes.
     pub(super) fn message_parser(&self) -> Result<MessageParser, OptionError> {
-        let refused = |key, topic| Err(OptionError::DecoderNotBuilt { key, topic });
         if self.has("offsets-decoder") {
-            refused("offsets-decoder", "__consumer_offsets")
+            Ok(MessageParser::Coordinator(CoordinatorLog::Groups))
         } else if self.has("transaction-log-decoder") {
-            refused("transaction-log-decoder", "__transaction_state")
+            Ok(MessageParser::Coordinator(CoordinatorLog::Transactions))
         } else if self.has("cluster-metadata-decoder") {
             Ok(MessageParser::ClusterMetadata)
         } else if self.has("remote-log-metadata-decoder") {
             Ok(MessageParser::RemoteLogMetadata)
         } else if self.has("share-group-state-decoder") {
-            refused("share-group-state-decoder", "__share_group_state")
+            let (key, topic) = ("share-group-state-decoder", "__share_group_state");
+            Err(OptionError::DecoderNotBuilt { key, topic })
         } else {
             let value = self.decoder("value-decoder-class")?;
             let key = self.decoder("key-decoder-class")?;

@@ -5,6 +5,7 @@ use log_engine::batch::{BatchView, DecompressionCap, RecordView, TimestampType, 
 use super::{
     Session,
     control::ControlRecord,
+    coordinator_log::{CoordinatorLog, CoordinatorText},
     damage::Rule,
     decoder::{Decoder, MessageParser},
     json::{Line, push_array},
@@ -125,6 +126,9 @@ impl Session<'_> {
             return None;
         }
         let first = if dump.skips_metadata { "| " } else { " " };
+        if let MessageParser::Coordinator(log) = dump.parser {
+            return self.coordinator_record(log, record, first);
+        }
         let MessageParser::Decoders { key, value } = dump.parser else {
             let text =
                 dump.parser.topic_record(record.value, record.offset).unwrap_or_else(|sentence| sentence);
@@ -142,6 +146,19 @@ impl Session<'_> {
             self.decoded(value, bytes);
         }
         bad_key.or(bad_value)
+    }
+
+    /// Kafka's tool stops at a record without a key.
+    fn coordinator_record(&mut self, log: CoordinatorLog, record: &Shown<'_>, first: &str) -> Option<Rule> {
+        let Some(key) = record.key else {
+            return Some(Rule::Undecodable { index: record.index, part: "key", length: 0 });
+        };
+        let CoordinatorText { key, payload } = log.text(key, record.value, record.offset);
+        self.out.str(first).str("key: ").str(&key);
+        if let Some(payload) = payload {
+            self.out.str(" payload: ").str(&payload);
+        }
+        None
     }
 
     fn decoded(&mut self, decoder: Decoder, bytes: &[u8]) {
@@ -216,6 +233,19 @@ fn json_contents<'o>(line: Line<'o>, parser: MessageParser, record: &Shown<'_>) 
         MessageParser::Decoders { key, value } => line
             .value("key", |out| json_bytes(out, key, record.key))
             .value("payload", |out| json_bytes(out, value, record.value)),
+        MessageParser::Coordinator(log) => {
+            let text = log.text(record.key.unwrap_or_default(), record.value, record.offset);
+            match text.payload {
+                Some(payload) => line.value("key", |out| out.extend_from_slice(text.key.as_bytes())).value(
+                    "payload",
+                    |out| match record.value {
+                        Some(_) => out.extend_from_slice(payload.as_bytes()),
+                        None => out.extend_from_slice(b"null"),
+                    },
+                ),
+                None => line.str("key", &text.key),
+            }
+        }
         MessageParser::ClusterMetadata => match parser.topic_record(record.value, record.offset) {
             Ok(json) => line.value("payload", |out| out.extend_from_slice(json.as_bytes())),
             Err(sentence) => line.str("payload", &sentence),

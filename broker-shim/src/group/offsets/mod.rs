@@ -4,7 +4,7 @@ pub(super) mod commit;
 pub(super) mod fetch;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -59,7 +59,7 @@ pub(super) struct Offsets {
     /// By the producer whose transaction is open.
     pending: HashMap<ProducerId, HashMap<Arc<str>, ByTopic>>,
     /// Names of topics, each held once.
-    topics: HashMap<Arc<str>, ()>,
+    topics: HashSet<Arc<str>>,
 }
 
 impl Offsets {
@@ -123,12 +123,17 @@ impl Offsets {
         (group, topic, partition): (&Arc<str>, &str, i32),
         value: &OffsetCommitValue<'_>,
     ) {
-        let topic = self.name_of(topic);
         let committed = Committed::of_record(record_offset, value);
         let groups = match producer {
             None => &mut self.committed,
             Some(producer) => self.pending.entry(producer).or_default(),
         };
+        // Hardly ever a group or a topic that is new: what is looked up a million times at a start is looked up once each.
+        if let Some(partitions) = groups.get_mut(group).and_then(|topics| topics.get_mut(topic)) {
+            partitions.insert(partition, committed);
+            return;
+        }
+        let topic = name_of(&mut self.topics, topic);
         put(groups, group, topic, partition, committed);
     }
 
@@ -158,15 +163,16 @@ impl Offsets {
             }
         }
     }
+}
 
-    fn name_of(&mut self, topic: &str) -> Arc<str> {
-        if let Some((name, ())) = self.topics.get_key_value(topic) {
-            return Arc::clone(name);
-        }
-        let name: Arc<str> = topic.into();
-        self.topics.insert(Arc::clone(&name), ());
-        name
+/// A topic's name, of which one is kept.
+fn name_of(topics: &mut HashSet<Arc<str>>, topic: &str) -> Arc<str> {
+    if let Some(name) = topics.get(topic) {
+        return Arc::clone(name);
     }
+    let name: Arc<str> = topic.into();
+    topics.insert(Arc::clone(&name));
+    name
 }
 
 fn all_in(topics: Option<&ByTopic>) -> impl Iterator<Item = (&Arc<str>, i32, &Committed)> {
@@ -182,12 +188,7 @@ fn put(
     partition: i32,
     committed: Committed,
 ) {
-    if !groups.contains_key(group) {
-        groups.insert(Arc::clone(group), ByTopic::new());
-    }
-    if let Some(topics) = groups.get_mut(group) {
-        topics.entry(topic).or_default().insert(partition, committed);
-    }
+    groups.entry(Arc::clone(group)).or_default().entry(topic).or_default().insert(partition, committed);
 }
 
 fn remove(groups: &mut HashMap<Arc<str>, ByTopic>, group: &str, topic: &str, partition: i32) {
