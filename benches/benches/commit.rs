@@ -146,9 +146,12 @@ fn directory() -> std::path::PathBuf {
     std::env::var_os("KLAMM_BENCH_DIR").map_or_else(std::env::temp_dir, Into::into)
 }
 
-fn backends() -> [(&'static str, BackendChoice); 2] {
-    [("uring", BackendChoice::Uring), ("threads", BackendChoice::Threads)]
-}
+const BACKENDS: &[(&str, BackendChoice)] = &[
+    ("uring", BackendChoice::Uring),
+    ("threads", BackendChoice::Threads),
+    #[cfg(feature = "tokio-uring")]
+    ("tokio-uring", BackendChoice::TokioUring),
+];
 
 fn bare(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("bare");
@@ -184,7 +187,7 @@ fn bare_file(parent: &Path) -> (tempfile::TempDir, File) {
 fn committer(criterion: &mut Criterion) {
     for (policy, durability) in [("os", Durability::Os), ("sync", Durability::Sync)] {
         let mut group = criterion.benchmark_group(policy);
-        for (backend, choice) in backends() {
+        for &(backend, choice) in BACKENDS {
             for partitions in PARTITIONS {
                 for (name, size) in SIZES {
                     let bytes = Bytes::from(vec![7; size]);
@@ -207,18 +210,20 @@ fn committer(criterion: &mut Criterion) {
 
 /// 64 threads that each wait for their append before they bring the next one.
 fn waiting_threads(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("sync-64-threads");
-    for (backend, choice) in backends() {
-        let mut last = None;
-        group.bench_function(BenchmarkId::new(backend, "1KiB"), |bencher| {
-            bencher.iter_custom(|appends| {
-                let (elapsed, line) = run_waiting_threads(choice, appends);
-                last = Some(line);
-                elapsed
+    for (policy, durability) in [("sync", Durability::Sync), ("group", Durability::Group)] {
+        let mut group = criterion.benchmark_group(format!("{policy}-64-threads"));
+        for &(backend, choice) in BACKENDS {
+            let mut last = None;
+            group.bench_function(BenchmarkId::new(backend, "1KiB"), |bencher| {
+                bencher.iter_custom(|appends| {
+                    let (elapsed, line) = run_waiting_threads(choice, durability, appends);
+                    last = Some(line);
+                    elapsed
+                });
             });
-        });
-        if let Some(line) = last {
-            println!("    sync {backend} 64 threads 1KiB: {line}");
+            if let Some(line) = last {
+                println!("    {policy} {backend} 64 threads 1KiB: {line}");
+            }
         }
     }
 }
@@ -252,7 +257,7 @@ impl Waiter {
     }
 }
 
-fn run_waiting_threads(choice: BackendChoice, appends: u64) -> (Duration, String) {
+fn run_waiting_threads(choice: BackendChoice, durability: Durability, appends: u64) -> (Duration, String) {
     let dir = tempfile::tempdir_in(directory()).expect("a directory");
     let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(choice));
     let committer = Committer::start(&disk, dir.path(), CommitLimits::default()).expect("a committer");
@@ -277,7 +282,7 @@ fn run_waiting_threads(choice: BackendChoice, appends: u64) -> (Duration, String
                         file: Arc::clone(&file),
                         position: turn << 10,
                         bytes: bytes.clone(),
-                        durability: Durability::Sync,
+                        durability,
                         target: Arc::clone(&waiter) as Arc<dyn CommitTarget>,
                         reservation: turn,
                     });

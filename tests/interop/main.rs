@@ -11,6 +11,7 @@ mod directories;
 mod dumps;
 mod groups;
 mod metadata;
+mod retention;
 mod schemas;
 mod travel;
 

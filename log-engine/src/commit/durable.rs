@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::io::WriteQueue;
 
 use super::Durability;
+use super::carry::carry_out;
 use super::gather::{Gathered, Gathering, Step};
 use super::lane::{LaneKind, Lanes, until_no_panic};
 use super::waiting::{LaneState, Led};
@@ -16,12 +17,14 @@ impl Lanes {
         let mut gathering = Gathering::new(self.group_delay_max);
         until_no_panic(|| {
             while let Some((requests, guard)) = self.wait_for_gathered(&gathering) {
-                let (told, started) = (requests.len(), Instant::now());
-                self.carry_out_group(requests, queue.as_mut(), LaneKind::Sync, false);
+                let (requests, started) = (requests.into_vec(), Instant::now());
+                let verdicts = carry_out(&self.dir, &requests, queue.as_mut(), &self.counters);
+                // Before anybody is told: who is told comes again at once, and would be counted twice.
+                let waiting = self.sync.lock().waiting.len();
+                gathering.flushed(requests.len(), waiting, started, Instant::now());
+                self.finish_group(requests, verdicts, LaneKind::Sync, false);
                 guard.disarm();
-                let mut state = self.sync.lock();
-                state.led = false;
-                gathering.flushed(told, state.waiting.len(), started, Instant::now());
+                self.sync.lock().led = false;
             }
         });
     }

@@ -183,18 +183,21 @@ impl Lanes {
         self.finish(request, verdict, LaneKind::Os);
     }
 
-    pub(super) fn carry_out_group(
+    fn carry_out_group(&self, requests: Requests, queue: &mut dyn WriteQueue, lane: LaneKind, inline: bool) {
+        let requests = requests.into_vec();
+        if !requests.is_empty() {
+            let verdicts = carry_out(&self.dir, &requests, queue, &self.counters);
+            self.finish_group(requests, verdicts, lane, inline);
+        }
+    }
+
+    pub(super) fn finish_group(
         &self,
-        requests: Requests,
-        queue: &mut dyn WriteQueue,
+        requests: Vec<CommitRequest>,
+        verdicts: Vec<Verdict>,
         lane: LaneKind,
         inline: bool,
     ) {
-        let requests = requests.into_vec();
-        if requests.is_empty() {
-            return;
-        }
-        let verdicts = carry_out(&self.dir, &requests, queue, &self.counters);
         let bytes =
             requests.iter().zip(&verdicts).filter(|(_, v)| v.is_ok()).map(|(r, _)| r.bytes.len() as u64);
         self.counters.add_group(requests.len() as u64, bytes.sum(), inline);

@@ -41,13 +41,6 @@ pub(super) enum Requests {
 }
 
 impl Requests {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Many(requests) => requests.len(),
-        }
-    }
-
     pub(super) fn into_vec(self) -> Vec<CommitRequest> {
         match self {
             Self::One(request) => vec![request],

@@ -105,7 +105,7 @@ public class Cleaning {
     }
 
     // The system's clock in everything but the time of day.
-    private static Time standingAt(long now) {
+    static Time standingAt(long now) {
         InvocationHandler handler = (proxy, method, arguments) ->
             method.getName().equals("milliseconds") ? (Object) now : invoke(method, arguments);
         return (Time) Proxy.newProxyInstance(Time.class.getClassLoader(), new Class<?>[] {Time.class}, handler);
