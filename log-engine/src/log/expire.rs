@@ -55,16 +55,19 @@ impl Log {
         let Some(first) = self.segments().floor(start).map(|segment| segment.base_offset) else {
             return Ok(());
         };
-        let old = self.segments_mut().take_before(first);
-        for segment in &old {
+        let old: Vec<_> =
+            self.segments().iter().filter(|segment| segment.base_offset < first).cloned().collect();
+        let due = self.home.clock.now().get().saturating_add(self.config().file_delete_delay_ms);
+        for segment in old {
+            // What cannot be renamed stays a part of the log: else nobody would take it away should the log start over.
             segment.mark_deleted()?;
+            self.segments_mut().take_before(segment.base_offset.next());
+            for file in segment.deleted_files() {
+                self.home.note_deleted(due, Doomed::File(file));
+            }
             if noted == LogStart::Unnoted {
                 self.home.disk.sync_dir(&self.path.get())?;
             }
-        }
-        let due = self.home.clock.now().get().saturating_add(self.config().file_delete_delay_ms);
-        for file in old.iter().flat_map(|segment| segment.deleted_files()) {
-            self.home.note_deleted(due, Doomed::File(file));
         }
         // The next checkpoint says nothing more of the old log start.
         self.home.disk.sync_dir(&self.path.get())

@@ -56,6 +56,7 @@ impl Log {
         if flushed.gone {
             return Ok(());
         }
+        self.check_online()?;
         let unflushed_bytes = self.unflushed_bytes.load(Ordering::Relaxed);
         let (end, snapshot) = {
             let tail = self.tail();
@@ -72,12 +73,22 @@ impl Log {
         }
         self.write_snapshots(&segments, end, &snapshot, &mut flushed)?;
         self.home.disk.sync_dir(&self.path.get())?;
+        // Somebody else's flush of the same file may have failed meanwhile, and this one have succeeded without the bytes.
+        self.check_online()?;
         self.offsets.raise_durable_end(end);
         self.recovery_point.store(end.get(), Ordering::Release);
         self.flushed_at.store(self.home.clock.now().get(), Ordering::Relaxed);
         self.unflushed_bytes.fetch_sub(unflushed_bytes, Ordering::Relaxed);
         self.home.recovery_points.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    // After a failed flush another one succeeds and proves nothing: the kernel has dropped what it could not write.
+    fn check_online(&self) -> io::Result<()> {
+        match self.home.dir_state().offline() {
+            Some(offline) => Err(io::Error::other(offline.to_string())),
+            None => Ok(()),
+        }
     }
 
     // The snapshots at the start of the flushed segments were written when those were rolled. The one at the recovery
@@ -202,6 +213,8 @@ impl Log {
             segment.file()?.sync_data().inspect_err(|error| self.fail_directory("flush", error))?;
         }
         self.home.disk.sync_dir(&self.path.get())?;
+        // Somebody else's flush of the same file may have failed meanwhile, and this one have succeeded without the bytes.
+        self.check_online()?;
         self.offsets.raise_durable_end(end);
         Ok(())
     }

@@ -38,6 +38,11 @@ impl Log {
             drop((tail, flushed, exchange));
             return self.truncate_fully_and_start_at(end).map(|()| true);
         }
+        let cut = self.cut_to(&mut tail, end);
+        cut.inspect_err(|error| self.fail_half_done(error)).map(|()| true)
+    }
+
+    fn cut_to(self: &Arc<Self>, tail: &mut Tail, end: Offset) -> Result<(), TruncateError> {
         // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
         self.offsets.truncate(end, None);
         self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
@@ -62,7 +67,7 @@ impl Log {
         tail.producers = self.producers_at(end, &mut tail.producers)?;
         tail.producers.on_high_watermark_updated(self.offsets.high_watermark());
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
-        Ok(true)
+        Ok(())
     }
 
     /// Removes everything, durably; the next record will be at `start`. A crash meanwhile leaves some of the records, or an
@@ -71,6 +76,10 @@ impl Log {
         let _exchange = self.compaction.exchange();
         let _flushed = self.flushed();
         let mut tail = self.open_and_drained()?;
+        self.start_over(&mut tail, start).inspect_err(|error| self.fail_half_done(error))
+    }
+
+    fn start_over(self: &Arc<Self>, tail: &mut Tail, start: Offset) -> Result<(), TruncateError> {
         self.compaction.cut_to(start);
         self.recovery_point.fetch_min(start.get(), Ordering::AcqRel);
         self.offsets.truncate(self.offsets.log_start(), None);
@@ -120,6 +129,11 @@ impl Log {
         }
         tail.producers.on_log_start_offset_incremented(start);
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
+    }
+
+    // Files and memory may tell of different logs now; a start sorts it out.
+    fn fail_half_done(&self, error: &TruncateError) {
+        self.fail_directory("truncate", &io::Error::other(error.to_string()));
     }
 
     // A start believes what lies below the recovery point and sets aside what lies below the log start: where records will

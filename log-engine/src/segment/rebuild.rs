@@ -199,8 +199,7 @@ fn believed(
     let mut newest: Option<BatchAt> = None;
     while let Some(batch) = header_at(&**file, position, length, ReadMode::Blocking)? {
         if previous.is_none() && indexed.is_some_and(|entry| entry.absolute(base) != batch.last_offset) {
-            let rule = Rule::IndexOrder { entry: state.offset_index.len() - 1 };
-            return Err(Corruption { file: state.offset_index.path().to_owned(), position, rule }.into());
+            return Err(misleading(&state.offset_index, position));
         }
         if batch.last_offset >= trusted_before {
             break;
@@ -211,13 +210,29 @@ fn believed(
             newest = Some(batch);
         }
     }
+    if indexed.is_some() && previous.is_none() {
+        return Err(misleading(&state.offset_index, position));
+    }
     state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
     if let Some(previous) = previous {
         state.end_offset = previous.last_offset.next();
     }
     if let Some(newest) = newest {
+        // No earlier batch is newer than what a time entry says.
+        if state.time_index.last().is_some_and(|last| {
+            last.timestamp < newest.max_timestamp && last.absolute(base) >= newest.last_offset
+        }) {
+            let rule = Rule::IndexOrder { entry: state.time_index.len() - 1 };
+            return Err(Corruption { file: state.time_index.path().to_owned(), position: 0, rule }.into());
+        }
         state.pace.see_timestamp(&newest);
     }
     state.size = position;
     Ok((position, previous))
+}
+
+// The last entry points to no batch that it could stand for.
+fn misleading(index: &IndexFile<OffsetEntry>, position: u64) -> ReadError {
+    let rule = Rule::IndexOrder { entry: index.len() - 1 };
+    Corruption { file: index.path().to_owned(), position, rule }.into()
 }

@@ -487,3 +487,18 @@ fn a_read_that_the_disk_refuses_fails_alone() {
     append_numbered(&log, 60..70);
     assert_eq!(all(&log), numbered(0..70));
 }
+
+// The background tried again after a failed flush, in the same round, and the second attempt moved the recovery point.
+#[test]
+fn a_flush_after_one_that_failed_moves_no_recovery_point() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    append_numbered(&log, 0..5);
+    log.flush().unwrap();
+    append_numbered(&log, 5..10);
+    disk.inject(Fault::next(Operation::Sync, EIO).on(".log"));
+    assert!(log.flush().is_err());
+    assert!(log.flush().is_err());
+    assert_eq!((log.recovery_point().get(), log.offsets().durable_end.get()), (5, 5));
+}

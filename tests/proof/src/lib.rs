@@ -4,6 +4,7 @@
 //! shown to find planted bugs. `tests/proof` runs them in small; the program `proof` runs them for as long as one likes
 //! and adds what it did to `docs/proof.md`.
 
+pub mod crash;
 pub mod hooked_disk;
 pub mod model;
 pub mod notes;

@@ -17,6 +17,8 @@ pub enum Operation {
     SyncDir,
     /// Creating a directory, renaming or removing anything.
     Name,
+    /// Each of them.
+    Any,
 }
 
 /// One error to come.
@@ -72,7 +74,8 @@ impl Fault {
 
     /// Counts an operation that takes place and says whether it is struck.
     pub(super) fn strikes(&mut self, operation: Operation, path: &str) -> bool {
-        if operation != self.operation || !path.contains(&self.path_contains) {
+        let concerns = self.operation == Operation::Any || operation == self.operation;
+        if !concerns || !path.contains(&self.path_contains) {
             return false;
         }
         if self.after > 0 {

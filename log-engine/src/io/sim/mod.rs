@@ -48,6 +48,7 @@ struct Machine {
     gates: Vec<Weak<Gate>>,
     full: bool,
     operations: u64,
+    struck: u64,
     power_off_at: Option<u64>,
     off: bool,
 }
@@ -102,6 +103,11 @@ impl SimDisk {
         self.machine().full = full;
     }
 
+    /// Operations that a fault has struck so far.
+    pub fn faults_struck(&self) -> u64 {
+        self.machine().struck
+    }
+
     /// Operations so far, reads among them.
     pub fn operations(&self) -> u64 {
         self.machine().operations
@@ -145,7 +151,10 @@ impl Machine {
             return Err(io::Error::other("the simulated machine has no power"));
         }
         let path = path.to_string_lossy();
-        Ok(self.faults.iter_mut().find_map(|fault| fault.strikes(operation, &path).then(|| fault.clone())))
+        let fault =
+            self.faults.iter_mut().find_map(|fault| fault.strikes(operation, &path).then(|| fault.clone()));
+        self.struck += u64::from(fault.is_some());
+        Ok(fault)
     }
 
     fn gate_of(&self, path: &Path) -> Option<Arc<Gate>> {

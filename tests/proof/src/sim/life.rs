@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use log_engine::io::Disk;
-use log_engine::io::sim::{Seeded, SimDisk};
+use log_engine::io::sim::{Fault, Seeded, SimDisk};
 use log_engine::log_dir::{self, MetaProperties};
 use log_engine::{
-    CleanerConfig, CleanupPolicy, Clock, DiskChoice, Engine, EngineConfig, Log, LogConfig, ManualClock,
-    TimestampMs, TopicId, TopicPartition, Upkeep,
+    CleanerConfig, CleanupPolicy, Clock, DiskChoice, Engine, EngineConfig, Isolation, Log, LogConfig,
+    ManualClock, ReadRequest, TimestampMs, TopicId, TopicPartition, Upkeep,
 };
 
 use crate::check::Expected;
@@ -61,6 +61,8 @@ pub(super) struct World {
     pub(super) highest_start: i64,
     pub(super) epoch: i32,
     pub(super) in_flight: InFlight,
+    /// A disk operation has failed.
+    disk_failed: bool,
     /// Power was lost since the log was looked at.
     lost_power: bool,
     pub(super) counts: Counts,
@@ -88,6 +90,7 @@ impl World {
             highest_start: 0,
             epoch: 0,
             in_flight: InFlight::Nothing,
+            disk_failed: false,
             lost_power: false,
             counts: Counts::default(),
             story: Vec::new(),
@@ -159,6 +162,44 @@ impl World {
         self.end()
     }
 
+    /// A long life in which one disk operation fails. Answers whether it came to that operation.
+    pub(super) fn live_with(&mut self, faults: Vec<Fault>, operations: u64) -> Result<bool, String> {
+        self.come_up()?;
+        self.begin_epoch()?;
+        self.tell(format!("{faults:?}"));
+        faults.into_iter().for_each(|fault| self.disk.inject(fault));
+        for _ in 0..operations {
+            self.in_flight = InFlight::Nothing;
+            self.counts.operations += 1;
+            let done = self.step();
+            self.disk_failed = self.disk.faults_struck() > 0;
+            match done {
+                Ok(()) => {}
+                // What came of an append that failed is nothing, as long as the directory serves.
+                Err(error) if self.disk_failed => {
+                    self.tell(error);
+                    if matches!(self.in_flight, InFlight::Becomes(_)) && self.is_serving() {
+                        self.look()?;
+                    }
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+            self.in_flight = InFlight::Nothing;
+        }
+        self.disk.clear_faults();
+        let struck = self.disk_failed;
+        self.end()?;
+        self.come_up()?;
+        Ok(struck)
+    }
+
+    fn is_serving(&self) -> bool {
+        let from = self.log().offsets().log_start;
+        let request = ReadRequest { from, ..ReadRequest::from_start(Isolation::LogEnd) };
+        self.log().read(&request).is_ok()
+    }
+
     fn is_off(&self) -> bool {
         self.disk.metadata(Path::new(DIR)).is_err()
     }
@@ -167,10 +208,14 @@ impl World {
         let stops_cleanly = !self.is_off() && chance(&mut self.random, 4);
         if stops_cleanly {
             let closed = self.engine.as_ref().map_or(Ok(()), Engine::close);
-            if !self.is_off() {
-                closed.map_err(|error| format!("a clean stop fails: {error}"))?;
-                self.durable = self.timeline.end;
-                self.tell("a clean stop");
+            match closed {
+                Ok(()) => {
+                    self.durable = self.timeline.end;
+                    self.tell("a clean stop");
+                }
+                // After a failure of the disk it may have to be refused.
+                Err(error) if self.is_off() || self.disk_failed => self.tell(error.to_string()),
+                Err(error) => return Err(format!("a clean stop fails: {error}")),
             }
         }
         let power_is_lost = chance(&mut self.random, 2);

@@ -9,6 +9,7 @@
 //! One seed is one story of a few lives. All of it runs on one thread at a time and the engine's upkeep is done by hand,
 //! so that the same seed is the same story, to the disk operation.
 
+pub mod faults;
 mod life;
 mod steps;
 
