@@ -7,7 +7,7 @@ use wire::ErrorCode;
 
 use crate::{
     api::fetch::FetchSessions,
-    authorizer::{AllowAll, Authorizer},
+    authorizer::Authorizer,
     config::{Config, Endpoint},
     group::{Groups, OFFSETS_TOPIC},
     metadata::{Image, MetadataHandle, TopicImage},
@@ -53,6 +53,7 @@ pub(crate) struct Parts {
     pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
+    pub(crate) authorizer: Box<dyn Authorizer>,
 }
 
 impl Broker {
@@ -67,6 +68,7 @@ impl Broker {
             producer_ids,
             groups,
             transactions,
+            authorizer,
         } = parts;
         let size = |key| usize::try_from(config.number(key)).unwrap_or(0);
         let fetch_sessions = FetchSessions::new(size("max.incremental.fetch.session.cache.slots"));
@@ -79,7 +81,7 @@ impl Broker {
             metadata,
             replicas,
             producer_ids,
-            authorizer: Box::new(AllowAll),
+            authorizer,
             groups,
             transactions,
             fetch_sessions,

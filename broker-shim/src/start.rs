@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use crate::{
+    authorizer::{AllowAll, Authorizer},
     broker::{Broker, Parts},
     config::{Config, Endpoint, keys},
     effective::Layers,
@@ -82,6 +83,16 @@ pub async fn start_with_threads(
     disk: Arc<dyn Disk>,
     threads: usize,
 ) -> Result<Running, StartError> {
+    start_for(config, disk, threads, Box::new(AllowAll)).await
+}
+
+/// As [`start_with_threads`], for whom the authorizer allows.
+pub(crate) async fn start_for(
+    config: Config,
+    disk: Arc<dyn Disk>,
+    threads: usize,
+    authorizer: Box<dyn Authorizer>,
+) -> Result<Running, StartError> {
     // First, so that a port in use costs nothing and touches nothing.
     let bound = bind_all(&config)?;
     let workers = Workers::start(threads.max(1)).map_err(StartError::Thread)?;
@@ -90,7 +101,7 @@ pub async fn start_with_threads(
     let config = Arc::new(config);
     let (broker, fresh) = {
         let config = Arc::clone(&config);
-        spawn_blocking(move || open(config, disk, advertised)).await??
+        spawn_blocking(move || open(config, disk, advertised, authorizer)).await??
     };
     let broker = Arc::new(broker);
     let retry = tokio::spawn(Arc::clone(&broker.replicas).retry(broker.metadata.clone()));
@@ -173,6 +184,7 @@ fn open(
     config: Arc<Config>,
     disk: Arc<dyn Disk>,
     advertised: Vec<Endpoint>,
+    authorizer: Box<dyn Authorizer>,
 ) -> Result<(Broker, bool), StartError> {
     let directories = directories(&config);
     let formatted = format(&disk, &format_request(&config, &directories), SystemClock.now())?;
@@ -219,6 +231,7 @@ fn open(
         producer_ids,
         groups,
         transactions,
+        authorizer,
     });
     Ok((broker, fresh))
 }

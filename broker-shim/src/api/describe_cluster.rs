@@ -7,7 +7,7 @@ use wire::{
     },
 };
 
-use super::metadata::{NOT_ASKED, cluster_operations};
+use super::metadata::operations_on_cluster;
 use crate::{broker::Broker, request_context::RequestContext};
 
 /// Kafka's number for "brokers, please"; 2 asks a controller.
@@ -22,14 +22,16 @@ pub(super) fn handle<'r>(
     if request.endpoint_type != BROKERS {
         return refusal(request.endpoint_type);
     }
-    let operations =
-        if request.include_cluster_authorized_operations { cluster_operations() } else { NOT_ASKED };
     DescribeClusterResponse {
         endpoint_type: BROKERS,
         cluster_id: broker.cluster_id().into(),
         controller_id: broker.node_id(),
         brokers: brokers(broker, context),
-        cluster_authorized_operations: operations,
+        cluster_authorized_operations: operations_on_cluster(
+            broker,
+            context,
+            request.include_cluster_authorized_operations,
+        ),
         ..DescribeClusterResponse::default()
     }
 }

@@ -34,8 +34,17 @@ pub(super) fn group_operations() -> i32 {
 }
 
 /// The same for the cluster.
-pub(super) fn cluster_operations() -> i32 {
+fn cluster_operations() -> i32 {
     bits(&[5, 7, 8, 9, 10, 11, 12])
+}
+
+/// The same for who asks; nothing for who may not see the cluster.
+pub(super) fn operations_on_cluster(broker: &Broker, context: &RequestContext, asked: bool) -> i32 {
+    match asked {
+        false => NOT_ASKED,
+        true if broker.allows(context, Operation::Describe, Resource::cluster()) => cluster_operations(),
+        true => 0,
+    }
 }
 
 fn bits(operations: &[u32]) -> i32 {
@@ -53,15 +62,19 @@ pub(super) async fn handle<'r>(
         None => all_topics(broker, context, operations),
         Some(wanted) if wanted.is_empty() && context.version == 0 => all_topics(broker, context, operations),
         Some(wanted) => {
-            if request.allow_auto_topic_creation && broker.config().flag("auto.create.topics.enable") {
-                create_missing(broker, context, &wanted).await;
-            }
+            let may_create =
+                request.allow_auto_topic_creation && broker.config().flag("auto.create.topics.enable");
+            let denied = if may_create { create_missing(broker, context, &wanted).await } else { Vec::new() };
             let image = broker.image();
-            wanted.iter().map(|topic| describe_wanted(broker, context, &image, topic, operations)).collect()
+            let describe = |topic: &MetadataRequestTopic<'r>| match topic.name.as_deref() {
+                Some(name) if denied.contains(&name) => missing(topic, ErrorCode::TopicAuthorizationFailed),
+                _ => describe_wanted(broker, context, &image, topic, operations),
+            };
+            wanted.iter().map(describe).collect()
         }
     };
     let cluster_authorized_operations =
-        if request.include_cluster_authorized_operations { cluster_operations() } else { NOT_ASKED };
+        operations_on_cluster(broker, context, request.include_cluster_authorized_operations);
     MetadataResponse {
         brokers: brokers(broker, context),
         cluster_id: Some(broker.cluster_id().into()),
@@ -99,14 +112,23 @@ fn all_topics<'r>(
         .collect()
 }
 
-/// Creates what is asked for by name, does not exist, and may. What cannot be created is answered as missing.
-async fn create_missing(broker: &Broker, context: &RequestContext, wanted: &[MetadataRequestTopic<'_>]) {
+/// Creates what is asked for by name, does not exist, and may; answers what this client may not create. What cannot be
+/// created is answered as missing.
+async fn create_missing<'w>(
+    broker: &Broker,
+    context: &RequestContext,
+    wanted: &'w [MetadataRequestTopic<'_>],
+) -> Vec<&'w str> {
     let image = broker.image();
-    let missing: Vec<NewTopic> = wanted
+    let allows = |operation, name: &str| broker.allows(context, operation, Resource::topic(name));
+    let (missing, denied): (Vec<&str>, Vec<&str>) = wanted
         .iter()
         .filter_map(|topic| topic.name.as_deref())
         .filter(|name| image.topic(name).is_none() && !is_internal(name) && check_topic_name(name).is_ok())
-        .filter(|name| broker.allows(context, Operation::Create, Resource::topic(name)))
+        .filter(|name| allows(Operation::Describe, name))
+        .partition(|name| allows(Operation::Create, name));
+    let missing: Vec<NewTopic> = missing
+        .into_iter()
         .map(|name| NewTopic {
             name: name.to_owned(),
             num_partitions: -1,
@@ -116,12 +138,24 @@ async fn create_missing(broker: &Broker, context: &RequestContext, wanted: &[Met
         })
         .collect();
     if missing.is_empty() {
-        return;
+        return denied;
     }
     if let Err(error) =
         broker.metadata.create_topics(CreateTopics { topics: missing, validate_only: false }).await
     {
         tracing::warn!(%error, "topics that a client asked for could not be created");
+    }
+    denied
+}
+
+fn missing<'r>(wanted: &MetadataRequestTopic<'r>, code: ErrorCode) -> MetadataResponseTopic<'r> {
+    MetadataResponseTopic {
+        error_code: code.code(),
+        name: wanted.name.clone(),
+        topic_id: wanted.topic_id,
+        is_internal: wanted.name.as_deref().is_some_and(is_internal),
+        topic_authorized_operations: NOT_ASKED,
+        ..MetadataResponseTopic::default()
     }
 }
 
@@ -132,28 +166,28 @@ fn describe_wanted<'r>(
     wanted: &MetadataRequestTopic<'r>,
     operations: i32,
 ) -> MetadataResponseTopic<'r> {
-    let missing = |code: ErrorCode| MetadataResponseTopic {
-        error_code: code.code(),
-        name: wanted.name.clone(),
-        topic_id: wanted.topic_id,
-        is_internal: wanted.name.as_deref().is_some_and(is_internal),
-        topic_authorized_operations: NOT_ASKED,
-        ..MetadataResponseTopic::default()
-    };
+    let sees = |name: &str| broker.allows(context, Operation::Describe, Resource::topic(name));
+    // Whether it exists is not told, either.
+    if wanted.name.as_deref().is_some_and(|name| !sees(name)) {
+        return missing(wanted, ErrorCode::TopicAuthorizationFailed);
+    }
     let found = match &wanted.name {
         Some(name) => image.topic(name),
         None => image.topic_by_id(topic_id(wanted.topic_id)),
     };
     match found {
-        Some(topic) if !broker.allows(context, Operation::Describe, Resource::topic(&topic.name)) => {
-            missing(ErrorCode::TopicAuthorizationFailed)
+        Some(topic) if wanted.name.is_none() && !sees(&topic.name) => {
+            missing(wanted, ErrorCode::TopicAuthorizationFailed)
         }
         Some(topic) => describe(image, topic, operations),
-        None => missing(match &wanted.name {
-            Some(name) if check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
-            Some(_) => ErrorCode::UnknownTopicOrPartition,
-            None => ErrorCode::UnknownTopicId,
-        }),
+        None => {
+            let code = match &wanted.name {
+                Some(name) if check_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
+                Some(_) => ErrorCode::UnknownTopicOrPartition,
+                None => ErrorCode::UnknownTopicId,
+            };
+            missing(wanted, code)
+        }
     }
 }
 

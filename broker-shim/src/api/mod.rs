@@ -14,6 +14,8 @@ mod delegation_tokens;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+#[cfg(test)]
+mod denials;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -85,7 +87,7 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::Produce, asks: &[(Write, Topic), (Write, TransactionalId)] },
     Served { key: ApiKey::Fetch, asks: &[(Read, Topic)] },
     Served { key: ApiKey::ListOffsets, asks: &[(Describe, Topic)] },
-    Served { key: ApiKey::Metadata, asks: &[(Describe, Topic), (Create, Topic)] },
+    Served { key: ApiKey::Metadata, asks: &[(Describe, Topic), (Create, Topic), (Describe, Cluster)] },
     Served { key: ApiKey::OffsetCommit, asks: &[(Read, Group), (Read, Topic)] },
     Served { key: ApiKey::OffsetFetch, asks: &[(Describe, Group), (Describe, Topic)] },
     Served { key: ApiKey::FindCoordinator, asks: &[(Describe, Group), (Describe, TransactionalId)] },
