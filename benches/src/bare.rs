@@ -20,7 +20,7 @@ const RECEIVE_BUFFER: usize = 1 << 20;
 const ANSWER_BODY: usize = 58;
 
 /// A listener whose connections are not paced: some systems' default congestion control does that with a timer for each
-/// segment, and then the timers are what is measured. The broker does the same on loopback (docs/adr/0010).
+/// segment, and then the timers are what is measured. The broker does the same on loopback (docs/adr/0012).
 pub fn listen() -> io::Result<TcpListener> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     set_tcp_congestion(&listener, "reno")?;

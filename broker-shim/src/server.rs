@@ -112,7 +112,7 @@ fn listen(address: SocketAddr, limits: &ConnectionLimits) -> io::Result<(TcpList
 
 /// Reno, the congestion control that every kernel lets every process choose, for connections that cannot be congested.
 /// Where BBR is the system's default it would pace them, with a timer for each segment, which costs several times what
-/// sending does (ADR 0010). Set before listening: a connection that began with BBR keeps its timers.
+/// sending does (ADR 12). Set before listening: a connection that began with BBR keeps its timers.
 fn without_pacing(socket: &Socket, address: SocketAddr) {
     if let Err(error) = set_tcp_congestion(socket, "reno") {
         tracing::debug!(%address, %error, "the congestion control stays the system's");
