@@ -214,13 +214,9 @@ impl Partition {
         AppendRequest::from_client(records, self.leader_epoch()).in_transaction(transaction)
     }
 
-    /// Starts to append records of this broker's own, unless that would make this thread wait.
-    pub(crate) fn try_append_own(&self, records: BytesMut) -> Result<Attempt, AppendError> {
-        self.try_append_own_in(records, TransactionContext::default())
-    }
-
-    /// The same for records of a transaction, and for the markers that end it.
-    pub(crate) fn try_append_own_in(
+    /// Starts to append records of this broker's own, unless that would make this thread wait; with what is known of the
+    /// transaction that they belong to, or end.
+    pub(crate) fn try_append_own(
         &self,
         records: BytesMut,
         transaction: TransactionContext,

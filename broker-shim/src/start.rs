@@ -213,6 +213,7 @@ fn open(
     let surroundings = Surroundings {
         metadata: metadata.clone(),
         replicas: Arc::clone(&replicas),
+        engine: Arc::clone(&engine),
         producer_ids: Arc::clone(&producer_ids),
         groups: groups.clone(),
         clock,

@@ -4,6 +4,7 @@
 //! anything else is a mistake that debug builds stop at. Handlers decide what to answer; bytes and sockets are elsewhere.
 
 mod acls;
+mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_replica_log_dirs;
@@ -44,6 +45,7 @@ mod offset_for_leader_epoch;
 mod produce;
 mod reassignments;
 mod sync_group;
+mod txn_offset_commit;
 mod write_txn_markers;
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc};
@@ -104,8 +106,10 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::InitProducerId, asks: &[(IdempotentWrite, Cluster), (Write, TransactionalId)] },
     Served { key: ApiKey::OffsetForLeaderEpoch, asks: &[(Describe, Topic)] },
     Served { key: ApiKey::AddPartitionsToTxn, asks: &[(Write, TransactionalId), (Write, Topic), (ClusterAction, Cluster)] },
+    Served { key: ApiKey::AddOffsetsToTxn, asks: &[(Write, TransactionalId), (Read, Group)] },
     Served { key: ApiKey::EndTxn, asks: &[(Write, TransactionalId)] },
     Served { key: ApiKey::WriteTxnMarkers, asks: &[(Alter, Cluster), (ClusterAction, Cluster)] },
+    Served { key: ApiKey::TxnOffsetCommit, asks: &[(Write, TransactionalId), (Read, Group), (Read, Topic)] },
     Served { key: ApiKey::DescribeAcls, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::CreateAcls, asks: &[(Alter, Cluster)] },
     Served { key: ApiKey::DeleteAcls, asks: &[(Alter, Cluster)] },
@@ -293,6 +297,12 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
         }
         ApiKey::AddPartitionsToTxn => {
             later!(add_partitions_to_txn::handle, m::AddPartitionsToTxnRequest<'_>, broker, context, frame)
+        }
+        ApiKey::AddOffsetsToTxn => {
+            later!(add_offsets_to_txn::handle, m::AddOffsetsToTxnRequest<'_>, broker, context, frame)
+        }
+        ApiKey::TxnOffsetCommit => {
+            later!(txn_offset_commit::handle, m::TxnOffsetCommitRequest<'_>, broker, context, frame)
         }
         ApiKey::EndTxn => later!(end_txn::handle, m::EndTxnRequest<'_>, broker, context, frame),
         ApiKey::WriteTxnMarkers => {

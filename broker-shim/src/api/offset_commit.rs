@@ -95,6 +95,7 @@ async fn commit(
             retention_ms: Some(request.retention_time_ms).filter(|ms| *ms != DEFAULT_RETENTION),
             offsets,
             transaction: None,
+            verified_by: None,
             no_group: if context.version < FIRST_WITH_MEMBER_EPOCHS {
                 ErrorCode::IllegalGeneration
             } else {

@@ -6,6 +6,7 @@ use log_engine::{
         BatchBuilder, BatchView, BuildError, Compression, DecompressionCap, NewRecord,
         control::{EndTxnMarker, TxnOutcome, marker_of},
     },
+    producer::{TransactionContext, VerificationGuard},
     types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs},
 };
 
@@ -53,6 +54,8 @@ pub(crate) enum Write {
     /// Records that count once their transaction is committed.
     Transactional {
         transaction: Transaction,
+        /// Allows them to open it in the partition.
+        verified_by: Option<VerificationGuard>,
         records: Vec<Record>,
     },
     /// The end of a transaction.
@@ -91,7 +94,9 @@ impl Write {
                 let builder = BatchBuilder::new(compression);
                 (builder.producer(ProducerId::NONE, ProducerEpoch::NONE, base_sequence), records)
             }
-            Self::Transactional { transaction: Transaction { producer_id, producer_epoch }, records } => {
+            Self::Transactional {
+                transaction: Transaction { producer_id, producer_epoch }, records, ..
+            } => {
                 let builder = BatchBuilder::new(compression).transactional();
                 (builder.producer(*producer_id, *producer_epoch, base_sequence), records)
             }
@@ -108,13 +113,22 @@ impl Write {
         Ok(Some(BytesMut::from(&builder.finish()?[..])))
     }
 
+    /// What the partition is told of the transaction.
+    pub(super) fn transaction(&self) -> TransactionContext {
+        let verified_by = match self {
+            Self::Transactional { verified_by, .. } => *verified_by,
+            Self::Nothing | Self::Records { .. } | Self::Marker(_) => None,
+        };
+        TransactionContext { verified_by, ..TransactionContext::default() }
+    }
+
     /// What the state is to replay, now that the batch lies at `first`.
     pub(super) fn replay(&self, first: Offset, mut apply: impl FnMut(Entry<'_>)) {
         let (records, transaction) = match self {
             Self::Nothing | Self::Records { replay: Replay::AtStart, .. } => return,
             Self::Marker(marker) => return apply(Entry::Marker(*marker)),
             Self::Records { records, replay: Replay::Now } => (records, None),
-            Self::Transactional { transaction, records } => (records, Some(*transaction)),
+            Self::Transactional { transaction, records, .. } => (records, Some(*transaction)),
         };
         for (at, Record { key, value }) in (0_u32..).zip(records) {
             let (offset, value) = (first.plus(at.into()), value.as_deref());

@@ -108,7 +108,7 @@ impl<S: CoordinatorState> UnderWay<S> {
             Ok(None) => return Begun::Ended(Ok(None)),
             Err(error) => return Begun::Ended(Err(error.into())),
         };
-        match self.shard.partition().try_append_own(batch) {
+        match self.shard.partition().try_append_own(batch, self.write.transaction()) {
             Ok(Attempt::Started(ticket)) => match ticket.try_take() {
                 Ok(result) => Begun::Ended(result.map(Some).map_err(WriteError::from)),
                 Err(ticket) => Begun::Waiting(ticket),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use log_engine::producer::VerificationGuard;
 use wire::{ErrorCode, primitives::Uuid};
 
 use super::{
@@ -25,6 +26,8 @@ pub(crate) struct CommitRequest<'a> {
     pub(crate) retention_ms: Option<i64>,
     /// The transaction with which they come to count.
     pub(crate) transaction: Option<Transaction>,
+    /// Allows them to open it in the partition of the group.
+    pub(crate) verified_by: Option<VerificationGuard>,
     /// What one is answered who speaks for a generation of a group that is not there.
     pub(crate) no_group: ErrorCode,
 }
@@ -69,7 +72,9 @@ impl GroupState {
             commit::decide(&self.config, request.group, &request.offsets, request.retention_ms, now.wall);
         let (records, codes) = decided.map_err(|error| unwritable(&error))?;
         let write = match request.transaction {
-            Some(transaction) if !records.is_empty() => Write::Transactional { transaction, records },
+            Some(transaction) if !records.is_empty() => {
+                Write::Transactional { transaction, verified_by: request.verified_by, records }
+            }
             _ => Write::records(records),
         };
         Ok(Decision { write, after: None, answer: codes })

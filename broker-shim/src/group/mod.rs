@@ -183,6 +183,11 @@ impl Groups {
         self.coordinator.write(shard, |state, now| state.commit(&request, now)).await
     }
 
+    /// The partition that a group's records are in.
+    pub(crate) fn partition_of(&self, group: &str) -> i32 {
+        self.coordinator.shard_of(group)
+    }
+
     /// Ends a transaction in one partition of the groups' topic: the offsets that were committed in it count, or never were.
     ///
     /// # Errors

@@ -92,7 +92,7 @@ fn begin<'a>(inner: &'a Inner, topic: &str, number: i32, marker: &Marker) -> Res
         .to_batch(producer.id, producer.epoch, inner.coordinator.now().wall)
         .map_err(|_| ErrorCode::UnknownServerError)?;
     let attempt = partition
-        .try_append_own_in(BytesMut::from(&bytes[..]), TransactionContext { verified_by: None, protocol })
+        .try_append_own(BytesMut::from(&bytes[..]), TransactionContext { verified_by: None, protocol })
         .map_err(|error| error_map::append(&error))?;
     Ok(Begun::Append { partition, attempt })
 }

@@ -22,7 +22,7 @@ mod verify;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use log_engine::{Clock, batch::control::TxnOutcome};
+use log_engine::{Clock, Engine, batch::control::TxnOutcome};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
@@ -33,7 +33,7 @@ use wire::ErrorCode;
 pub(crate) use config::TRANSACTION_TOPIC;
 pub(crate) use markers::Marker;
 pub(crate) use state::{Partitions, Producer, TransactionMetadata, TransactionState, TransactionVersion};
-pub(crate) use verify::SupportedOperation;
+pub(crate) use verify::{SupportedOperation, begin as begin_verification};
 
 use crate::{
     broker::led_partition,
@@ -66,6 +66,7 @@ struct Inner {
     coordinator: Arc<Coordinator<TransactionShard>>,
     metadata: MetadataHandle,
     replicas: Arc<Replicas>,
+    engine: Arc<Engine>,
     producer_ids: Arc<ProducerIds>,
     groups: Groups,
     config: TransactionConfig,
@@ -75,6 +76,7 @@ struct Inner {
 pub(crate) struct Surroundings {
     pub(crate) metadata: MetadataHandle,
     pub(crate) replicas: Arc<Replicas>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) producer_ids: Arc<ProducerIds>,
     pub(crate) groups: Groups,
     pub(crate) clock: Arc<dyn Clock>,
@@ -92,7 +94,7 @@ pub(crate) struct InitRequest {
 impl Transactions {
     /// Starts to load what is led here.
     pub(crate) fn start(config: &Config, surroundings: Surroundings) -> Self {
-        let Surroundings { metadata, replicas, producer_ids, groups, clock, runtime } = surroundings;
+        let Surroundings { metadata, replicas, engine, producer_ids, groups, clock, runtime } = surroundings;
         let (orders, chores) = unbounded_channel();
         let topic = Arc::new(InternalTopic::new(
             config::topic_settings(config),
@@ -103,7 +105,8 @@ impl Transactions {
         let expiration_ms = config.id_expiration_ms;
         let make = move |number| TransactionShard::new(number, expiration_ms, orders.clone());
         let coordinator = Coordinator::new(Arc::clone(&topic), clock, runtime.clone(), make);
-        let inner = Arc::new(Inner { topic, coordinator, metadata, replicas, producer_ids, groups, config });
+        let inner =
+            Arc::new(Inner { topic, coordinator, metadata, replicas, engine, producer_ids, groups, config });
         let chores = runtime.spawn(run_chores(Arc::clone(&inner), chores));
         inner.coordinator.load();
         Self { inner, chores }

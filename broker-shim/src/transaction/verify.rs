@@ -1,10 +1,21 @@
 //! Before a batch opens a transaction in a partition: does the partition belong to it (KIP-890)? Clients of the newer
 //! protocol have it added by asking; those of the older one must have added it.
 
-use tokio::time::{Instant, sleep};
+use std::sync::Arc;
+
+use log_engine::{
+    AppendError,
+    producer::{Verification, VerificationGuard, VerificationRequest},
+    types::Sequence,
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 use wire::ErrorCode;
 
 use super::{Partitions, Producer, TransactionVersion, Transactions};
+use crate::{error_map, group::OFFSETS_TOPIC, partition::Partition};
 
 /// What a client's version of a request lets it do and understand (Kafka's `TransactionSupportedOperation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,9 +31,16 @@ pub(crate) enum SupportedOperation {
 /// First version of Produce that knows `TRANSACTION_ABORTABLE`; the next one adds partitions.
 const PRODUCE_GENERIC_ERROR: i16 = 11;
 
+/// The same of TxnOffsetCommit.
+const OFFSET_COMMIT_GENERIC_ERROR: i16 = 4;
+
 impl SupportedOperation {
     pub(crate) fn of_produce(version: i16) -> Self {
         Self::from_version(version, PRODUCE_GENERIC_ERROR)
+    }
+
+    pub(crate) fn of_txn_offset_commit(version: i16) -> Self {
+        Self::from_version(version, OFFSET_COMMIT_GENERIC_ERROR)
     }
 
     fn from_version(version: i16, generic_error: i16) -> Self {
@@ -74,6 +92,37 @@ impl Transactions {
         results.into_iter().map(translated).collect()
     }
 
+    /// The same for offsets that a group commits in the transaction: the guard to write them with, if one is needed.
+    ///
+    /// # Errors
+    /// Where they may not be written.
+    pub(crate) async fn admit_offsets(
+        &self,
+        id: &str,
+        producer: Producer,
+        group: &str,
+        operation: SupportedOperation,
+    ) -> Result<Option<VerificationGuard>, ErrorCode> {
+        if operation != SupportedOperation::AddPartition && !self.inner.engine.transaction_verification() {
+            return Ok(None);
+        }
+        let number = self.inner.groups.partition_of(group);
+        let partition = self.inner.partition(OFFSETS_TOPIC, number).map_err(|_| ErrorCode::NotCoordinator)?;
+        let request = VerificationRequest {
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            base_sequence: Sequence::NONE,
+            protocol: operation.version().protocol(),
+        };
+        match begin(partition, request).await.map_err(|error| error_map::append(&error))? {
+            Verification::Ongoing => Ok(None),
+            Verification::Needed(guard) => {
+                let results = self.add_or_verify(id, producer, &[(OFFSETS_TOPIC, number)], operation).await;
+                results.into_iter().collect::<Result<(), ErrorCode>>().map(|()| Some(guard))
+            }
+        }
+    }
+
     /// A client that has ended a transaction begins the next at once, while markers of the former are still on their way:
     /// it is not sent away for the short time that they take.
     async fn add_once_possible(
@@ -97,5 +146,18 @@ impl Transactions {
             }
             pause = config.add_partitions_backoff.min(pause * 2);
         }
+    }
+}
+
+/// Begins a verification, on another thread where that may wait for the disk.
+pub(crate) async fn begin(
+    partition: Arc<Partition>,
+    request: VerificationRequest,
+) -> Result<Verification, AppendError> {
+    match partition.try_begin_verification(&request)? {
+        Some(verification) => Ok(verification),
+        None => spawn_blocking(move || partition.begin_verification(&request))
+            .await
+            .unwrap_or(Err(AppendError::Closed)),
     }
 }

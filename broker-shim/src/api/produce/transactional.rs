@@ -8,7 +8,6 @@ use log_engine::{
     batch::BatchView,
     producer::{Verification, VerificationRequest},
 };
-use tokio::task::spawn_blocking;
 use wire::{ErrorCode, messages::ProduceRequest};
 
 use super::{Failure, PartitionPlan, Plan};
@@ -17,7 +16,7 @@ use crate::{
     error_map,
     partition::Partition,
     request_context::RequestContext,
-    transaction::{Producer, SupportedOperation},
+    transaction::{Producer, SupportedOperation, begin_verification},
 };
 
 /// The part of a plan that belongs to a transaction.
@@ -118,7 +117,7 @@ impl Opening {
         for batch in &mut self.batches {
             let Some(planned) = planned(plan, batch.at) else { continue };
             if let (Stage::Unknown, Ok(partition)) = (batch.stage, planned.target.clone()) {
-                let verification = begin_elsewhere(partition, batch.request).await;
+                let verification = begin_verification(partition, batch.request).await;
                 batch.take(planned, verification);
             }
         }
@@ -140,13 +139,6 @@ impl Opening {
             }
         }
     }
-}
-
-async fn begin_elsewhere(
-    partition: Arc<Partition>,
-    request: VerificationRequest,
-) -> Result<Verification, AppendError> {
-    spawn_blocking(move || partition.begin_verification(&request)).await.unwrap_or(Err(AppendError::Closed))
 }
 
 impl Batch {
