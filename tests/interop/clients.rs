@@ -23,6 +23,7 @@ pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
         Some(mut newest) => java_clients_with_every_compression(&mut newest, "newest", bootstrap),
         None => skip("no maven"),
     });
+    told("transactions", || transactions(oracle, &mut java, bootstrap));
     told("console tools", || console_producer_and_consumer(oracle, bootstrap));
     told("kcat", || kcat(bootstrap));
     told("librdkafka", || librdkafka_from_python(&mut java, bootstrap));
@@ -72,6 +73,71 @@ fn java_admin_changes_what_it_reads_back(java: &mut JavaClients, bootstrap: &str
     java.must(&format!("delete {bootstrap} admin"));
     let topics = java.must(&format!("topics {bootstrap}"));
     assert!(!topics.split(',').any(|topic| topic == "admin"), "{topics}");
+}
+
+/// Java's transactional producer and committed reader, the console consumer, and the administrator's tool.
+fn transactions(oracle: &Oracle, java: &mut JavaClients, bootstrap: &str) {
+    java.must(&format!("create {bootstrap} ledger 1"));
+    java.must(&format!("create {bootstrap} copied 1"));
+    java.must(&format!("transact {bootstrap} ledger 0 clerk"));
+    let fenced = java.must(&format!("replace {bootstrap} ledger 0 twin"));
+    assert!(fenced.contains("Fenced") || fenced == "InvalidProducerEpochException", "{fenced}");
+    java.must(&format!("open {bootstrap} ledger 0 dead"));
+    let committed = ["clerk-committed-0", "clerk-committed-1", "clerk-committed-2", "twin-second"];
+    let read =
+        |java: &mut JavaClients, topic: &str| java.must(&format!("read {bootstrap} {topic} 0 committed"));
+    assert_eq!(read(java, "ledger"), committed.join(","));
+    let all = java.must(&format!("read {bootstrap} ledger 0 uncommitted"));
+    assert!(
+        all.contains("clerk-aborted-1") && all.contains("twin-first") && all.contains("dead-left"),
+        "{all}"
+    );
+
+    let tool = |arguments: &str| {
+        let mut tool = oracle.java("org.apache.kafka.tools.TransactionsCommand");
+        run(tool.args(["--bootstrap-server", bootstrap]).args(arguments.split(' ')), b"")
+    };
+    let listed = tool("list");
+    assert!(
+        listed.lines().any(|line| line.starts_with("clerk ") && line.contains("CompleteAbort")),
+        "{listed}"
+    );
+    assert!(listed.lines().any(|line| line.starts_with("dead ") && line.contains("Ongoing")), "{listed}");
+    let described = tool("describe --transactional-id dead");
+    assert!(described.contains("Ongoing") && described.contains("ledger-0"), "{described}");
+    let producers = tool("describe-producers --topic ledger --partition 0");
+    assert!(producers.lines().count() >= 4, "{producers}");
+    // It does not hang: its coordinator knows of it.
+    let hanging = tool("find-hanging --topic ledger --partition 0 --max-transaction-timeout 0");
+    assert!(!hanging.contains("ledger"), "{hanging}");
+    let since = producers
+        .lines()
+        .filter_map(|line| line.split_whitespace().last()?.parse::<u64>().ok())
+        .next()
+        .expect("a transaction is open");
+    tool(&format!("abort --topic ledger --partition 0 --start-offset {since}"));
+    assert_eq!(read(java, "ledger"), committed.join(","));
+    java.must(&format!("recover {bootstrap} ledger 0 dead"));
+
+    assert_eq!(java.must(&format!("pipe {bootstrap} ledger copied books false")), "4 none");
+    assert_eq!(read(java, "copied"), "");
+    let piped = java.must(&format!("pipe {bootstrap} ledger copied books true"));
+    assert!(piped.starts_with("4 ") && piped != "4 none", "{piped}");
+    assert_eq!(read(java, "copied"), committed.join(","));
+
+    let mut consumer = oracle.java("org.apache.kafka.tools.consumer.ConsoleConsumer");
+    consumer.args([
+        "--bootstrap-server",
+        bootstrap,
+        "--topic",
+        "copied",
+        "--partition",
+        "0",
+        "--offset",
+        "earliest",
+    ]);
+    consumer.args(["--isolation-level", "read_committed", "--max-messages", "4", "--timeout-ms", "60000"]);
+    assert_eq!(run(&mut consumer, b""), committed.map(|line| format!("{line}\n")).concat());
 }
 
 /// A real file, of the size that `KLAMM_STORY_MB` says.

@@ -20,3 +20,4 @@ mod sendfile_trace;
 mod slow_disk;
 mod start;
 mod topics;
+mod transactions;

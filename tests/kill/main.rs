@@ -10,6 +10,7 @@
 mod ledger;
 mod planted;
 mod producer;
+mod transactions;
 mod verify;
 
 use std::env;

@@ -16,5 +16,6 @@ pub mod process;
 pub mod properties;
 pub mod questions;
 pub mod small_disk;
+pub mod transactional;
 
 pub use klamm_proof::{hooked_disk, planted};

@@ -13,6 +13,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import org.apache.kafka.clients.admin.Admin;
@@ -22,9 +23,11 @@ import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -77,6 +80,14 @@ public class Clients {
                 return describe(bootstrap, topic);
             case "transact":
                 return transact(bootstrap, partition(w), w[4]);
+            case "open":
+                return open(bootstrap, partition(w), w[4]);
+            case "recover":
+                return recover(bootstrap, w[4]);
+            case "replace":
+                return replace(bootstrap, partition(w), w[4]);
+            case "pipe":
+                return pipe(bootstrap, topic, w[3], w[4], Boolean.parseBoolean(w[5]));
             case "read":
                 return read(bootstrap, partition(w), w[4]);
             case "digest":
@@ -324,6 +335,75 @@ public class Clients {
     }
 
     /** All values, with commas between. */
+    /** Leaves a transaction open, as a producer does that dies. */
+    private static String open(String bootstrap, TopicPartition to, String name) throws Exception {
+        var producer = producer(bootstrap, Map.of("transactional.id", name));
+        producer.initTransactions();
+        producer.beginTransaction();
+        producer.send(new ProducerRecord<>(to.topic(), to.partition(), null, bytes(name + "-left"))).get();
+        producer.close(Duration.ZERO);
+        return "";
+    }
+
+    /** Whoever comes next under the name ends what was left open. */
+    private static String recover(String bootstrap, String name) {
+        try (var producer = producer(bootstrap, Map.of("transactional.id", name))) {
+            producer.initTransactions();
+        }
+        return "";
+    }
+
+    /** A second producer of the same name takes the first one's place: what the first is told. */
+    private static String replace(String bootstrap, TopicPartition to, String name) throws Exception {
+        try (var first = producer(bootstrap, Map.of("transactional.id", name))) {
+            first.initTransactions();
+            first.beginTransaction();
+            first.send(new ProducerRecord<>(to.topic(), to.partition(), null, bytes(name + "-first"))).get();
+            try (var second = producer(bootstrap, Map.of("transactional.id", name))) {
+                second.initTransactions();
+                second.beginTransaction();
+                second.send(new ProducerRecord<>(to.topic(), to.partition(), null, bytes(name + "-second"))).get();
+                second.commitTransaction();
+            }
+            try {
+                first.commitTransaction();
+                return "committed";
+            } catch (KafkaException told) {
+                return told.getClass().getSimpleName();
+            }
+        }
+    }
+
+    /** Reads a topic through a group and writes what it finds to another, place and records in one transaction. */
+    private static String pipe(String bootstrap, String from, String to, String group, boolean commits) {
+        var source = new TopicPartition(from, 0);
+        Map<String, Object> config = new HashMap<>(Map.of("bootstrap.servers", bootstrap, "group.id", group,
+            "isolation.level", "read_committed", "auto.offset.reset", "earliest", "enable.auto.commit", false));
+        try (var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+             var producer = producer(bootstrap, Map.of("transactional.id", "pipe-" + group))) {
+            producer.initTransactions();
+            consumer.subscribe(List.of(from));
+            long end = consumer.endOffsets(List.of(source)).get(source);
+            var deadline = System.nanoTime() + PATIENCE.toNanos();
+            int piped = 0;
+            while (!consumer.assignment().contains(source) || consumer.position(source) < end) {
+                if (System.nanoTime() > deadline) throw new AssertionError("the end does not come");
+                var records = consumer.poll(Duration.ofMillis(100));
+                if (records.isEmpty()) continue;
+                producer.beginTransaction();
+                for (var record : records) {
+                    producer.send(new ProducerRecord<>(to, 0, record.key(), record.value()));
+                    piped++;
+                }
+                var next = new OffsetAndMetadata(consumer.position(source));
+                producer.sendOffsetsToTransaction(Map.of(source, next), consumer.groupMetadata());
+                if (commits) producer.commitTransaction(); else producer.abortTransaction();
+            }
+            var committed = consumer.committed(Set.of(source)).get(source);
+            return piped + " " + (committed == null ? "none" : committed.offset());
+        }
+    }
+
     private static String read(String bootstrap, TopicPartition from, String isolation) throws Exception {
         List<String> values = new ArrayList<>();
         try (var consumer = consumer(bootstrap, isolation)) {
