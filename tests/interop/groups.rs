@@ -15,6 +15,7 @@ pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
     }
     console_consumers_share_their_place(oracle, bootstrap);
     kcat_goes_on_where_its_group_was(bootstrap);
+    the_formatter_of_offsets_reads_the_internal_topic(oracle, bootstrap);
     assignors_spread_seven_partitions_over_three_members(oracle, &mut java, bootstrap);
 }
 
@@ -96,6 +97,17 @@ fn kcat_goes_on_where_its_group_was(bootstrap: &str) {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 30, "every record, and none left out");
+}
+
+/// The group of the story before.
+fn the_formatter_of_offsets_reads_the_internal_topic(oracle: &Oracle, bootstrap: &str) {
+    let mut consumer = oracle.java("org.apache.kafka.tools.consumer.ConsoleConsumer");
+    consumer.args(["--bootstrap-server", bootstrap, "--topic", "__consumer_offsets", "--from-beginning"]);
+    consumer.args(["--formatter", "org.apache.kafka.tools.consumer.OffsetsMessageFormatter"]);
+    let told = run(consumer.args(["--timeout-ms", "5000"]), b"");
+    let key = r#""data":{"group":"console","topic":"grouped","partition":0}"#;
+    let offset = r#""offset":10,"#;
+    assert!(told.lines().any(|line| line.contains(key) && line.contains(offset)), "{told}");
 }
 
 fn assignors_spread_seven_partitions_over_three_members(

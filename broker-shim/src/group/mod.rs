@@ -13,6 +13,9 @@ mod offsets;
 mod records;
 mod state;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use log_engine::Clock;
