@@ -51,7 +51,7 @@ impl World {
                 self.replay(records, None);
                 records.len()
             }
-            Write::Transactional { transaction, records } => {
+            Write::Transactional { transaction, records, .. } => {
                 self.replay(records, Some(*transaction));
                 records.len()
             }
@@ -68,6 +68,7 @@ impl World {
             offsets: vec![committed],
             retention_ms: None,
             transaction,
+            verified_by: None,
             no_group: ErrorCode::IllegalGeneration,
         };
         let now = self.now();
@@ -259,6 +260,7 @@ fn an_offset_of_a_topic_that_was_made_anew_is_not_that_of_the_old_one() {
         offsets: vec![offset],
         retention_ms: None,
         transaction: None,
+        verified_by: None,
         no_group: ErrorCode::IllegalGeneration,
     };
     let now = world.now();
