@@ -10,6 +10,7 @@ mod compaction;
 mod directories;
 mod dumps;
 mod groups;
+mod log_dirs;
 mod metadata;
 mod retention;
 mod schemas;

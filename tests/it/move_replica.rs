@@ -138,8 +138,8 @@ fn what_cannot_be_moved_is_refused_as_kafka_refuses_it() {
     let mut client = klamm.client();
     let refusals = [
         ("t", 0, Path::new("/nowhere"), ErrorCode::LogDirNotFound),
-        ("t", 1, &*to, ErrorCode::ReplicaNotAvailable),
-        ("unknown", 0, &*to, ErrorCode::ReplicaNotAvailable),
+        ("t", 1, &*to, ErrorCode::UnknownTopicOrPartition),
+        ("unknown", 0, &*to, ErrorCode::UnknownTopicOrPartition),
         ("t", 0, &*from, ErrorCode::None),
     ];
     for (topic, partition, directory, expected) in refusals {

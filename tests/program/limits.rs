@@ -1,7 +1,10 @@
 //! What the system allows: file sizes and descriptors.
 
 use std::fs;
+use std::net::TcpStream;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use klamm_tests::client::{Client, batch};
 use klamm_tests::properties::Properties;
@@ -61,9 +64,22 @@ fn descriptors_are_taken_up_to_the_hard_limit() {
     klamm.stop();
 }
 
-/// Connections that the broker accepted, as far as it has descriptors; the others wait in the kernel.
-fn many_connections(klamm: &broker::Running) -> Vec<std::net::TcpStream> {
-    (0..150).filter_map(|_| std::net::TcpStream::connect(klamm.bootstrap()).ok()).collect()
+/// How many descriptors a broker has open.
+fn open_files(klamm: &broker::Running) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", klamm.pid())).expect("listed").count()
+}
+
+/// Connections until the broker has this many descriptors. Where its queue is full a connection waits: not for long.
+fn connections_until(klamm: &broker::Running, open: usize) -> Vec<TcpStream> {
+    let address = klamm.bootstrap().parse().expect("an address");
+    let mut held = Vec::new();
+    for _ in 0..600 {
+        if open_files(klamm) >= open {
+            return held;
+        }
+        held.extend(TcpStream::connect_timeout(&address, Duration::from_millis(100)));
+    }
+    panic!("{} descriptors are open, {} connections held", open_files(klamm), held.len());
 }
 
 #[test]
@@ -78,22 +94,14 @@ fn who_is_connected_is_served_when_there_are_no_descriptors_left_and_everybody_o
         client.produce("t", 0, 1, &records, |answer| answer.error_code).expect("an answer")
     };
     assert_eq!(produce(&mut client), 0);
-    let held = many_connections(&klamm);
-    let open = || fs::read_dir(format!("/proc/{}/fd", klamm.pid())).expect("listed").count();
-    for _ in 0..1000 {
-        if open() >= 90 {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    assert!(open() >= 88, "{} of 90 are in use", open());
+    let held = connections_until(&klamm, 89);
     for _ in 0..5 {
         assert_eq!(produce(&mut client), 0, "the log is open");
     }
     let read = client.fetch("t", 0, 0, 1 << 20, |answer| (answer.error_code, answer.high_watermark));
     assert_eq!(read.expect("an answer"), (0, 6));
     // Long enough for everything that is done in the background every few seconds: it fails, and does no harm.
-    std::thread::sleep(std::time::Duration::from_secs(7));
+    thread::sleep(Duration::from_secs(7));
     drop(held);
     let mut other = Client::connect(klamm.bootstrap()).expect("a connection");
     assert_eq!(produce(&mut other), 0, "accepted once there are descriptors");

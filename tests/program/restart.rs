@@ -1,8 +1,12 @@
 //! What was stored before a stop is there after the start, whichever way the broker ended.
 
-use klamm_tests::broker;
+use std::fs;
+use std::process::Command;
+
 use klamm_tests::client::{Client, batch};
+use klamm_tests::process::Process;
 use klamm_tests::properties::Properties;
+use klamm_tests::{binaries, broker};
 use log_engine::batch::Compression;
 use log_engine::types::TimestampMs;
 
@@ -28,6 +32,22 @@ fn records_and_topics_outlive_a_clean_stop_and_a_kill() {
         );
         if round % 2 == 0 { klamm.stop() } else { klamm.kill() }
     }
+}
+
+#[test]
+fn a_broker_whose_only_directory_is_taken_away_ends_as_kafka_does() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let properties = Properties::new(&place.path().join("data"));
+    let mut command = Command::new(binaries::klamm());
+    command.arg("--config").arg(properties.write());
+    let mut klamm = Process::spawn(command, "klamm", &place.path().join("out"));
+    klamm.wait_until("its three lines", |text| text.contains("disk backend"));
+    fs::rename(properties.data(), place.path().join("elsewhere")).expect("moved");
+    assert_eq!(klamm.wait().code(), Some(1));
+    assert!(klamm.output().contains("the data directory of the metadata log"), "{}", klamm.output());
+    assert!(!properties.data().exists(), "nothing is made in its place");
+    fs::rename(place.path().join("elsewhere"), properties.data()).expect("moved back");
+    broker::start(&properties).stop();
 }
 
 fn create(client: &mut Client) {

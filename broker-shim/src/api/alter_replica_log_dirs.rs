@@ -63,7 +63,10 @@ fn move_replica(broker: &Broker, topic: &str, number: i32, directory: &str) -> R
     if !broker.engine.is_online(&directory) {
         return Err(ErrorCode::KafkaStorageError);
     }
-    broker.partition(topic, number).map_err(|_| ErrorCode::ReplicaNotAvailable)?;
+    broker.partition(topic, number).map_err(|error| match error {
+        ErrorCode::UnknownTopicOrPartition => error,
+        _ => ErrorCode::ReplicaNotAvailable,
+    })?;
     broker.engine.move_log(&partition, &directory).map_err(|error| {
         tracing::warn!(%partition, directory = %directory.display(), %error, "the replica is not moved");
         match error {
