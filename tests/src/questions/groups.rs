@@ -1,7 +1,7 @@
 //! Questions about classic groups: members, offsets, administration, and all that is wrong with requests for them.
 //!
 //! The answers of Apache Kafka are kept whole, field by field, in `tests/it/groups.txt`. What is random in them is masked:
-//! see [`masked`].
+//! see `masked`.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
