@@ -324,6 +324,33 @@ impl Asking {
         ask!(
             self,
             3,
+            AddOffsetsToTxnRequest {
+                transactional_id: TRANSACTION.into(),
+                producer_id: id,
+                producer_epoch: epoch,
+                group_id: GROUP.into(),
+            }
+        );
+        let partitions =
+            one!(txn_offset_commit_request::TxnOffsetCommitRequestPartition { committed_offset: 0 });
+        let topics = one!(txn_offset_commit_request::TxnOffsetCommitRequestTopic {
+            name: TOPIC.into(),
+            partitions: partitions
+        });
+        ask!(
+            self,
+            3,
+            TxnOffsetCommitRequest {
+                transactional_id: TRANSACTION.into(),
+                group_id: GROUP.into(),
+                producer_id: id,
+                producer_epoch: epoch,
+                topics: topics,
+            }
+        );
+        ask!(
+            self,
+            3,
             EndTxnRequest { transactional_id: TRANSACTION.into(), producer_id: id, producer_epoch: epoch }
         );
         let topics = one!(write_txn_markers_request::WritableTxnMarkerTopic {
