@@ -25,22 +25,41 @@ macro_rules! with_message {
 macro_rules! with_api_message {
     ($name:expr, $M:ident => $body:expr) => {
         with_message!($name, $M => $body,
-            AlterConfigsRequest AlterConfigsResponse ApiVersionsRequest ApiVersionsResponse
+            AddOffsetsToTxnRequest AddOffsetsToTxnResponse AddPartitionsToTxnRequest
+            AddPartitionsToTxnResponse AlterConfigsRequest AlterConfigsResponse
+            AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse
+            AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse ApiVersionsRequest
+            ApiVersionsResponse CreateAclsRequest CreateAclsResponse
+            CreateDelegationTokenRequest CreateDelegationTokenResponse
             CreatePartitionsRequest CreatePartitionsResponse CreateTopicsRequest
-            CreateTopicsResponse DeleteGroupsRequest DeleteGroupsResponse DeleteRecordsRequest
-            DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse DescribeClusterRequest
+            CreateTopicsResponse DeleteAclsRequest DeleteAclsResponse
+            DeleteGroupsRequest DeleteGroupsResponse DeleteRecordsRequest
+            DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse
+            DescribeAclsRequest DescribeAclsResponse DescribeClusterRequest
             DescribeClusterResponse DescribeConfigsRequest DescribeConfigsResponse
-            DescribeGroupsRequest DescribeGroupsResponse DescribeTopicPartitionsRequest
-            DescribeTopicPartitionsResponse FetchRequest FetchResponse FindCoordinatorRequest
-            FindCoordinatorResponse HeartbeatRequest HeartbeatResponse
-            IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse InitProducerIdRequest
-            InitProducerIdResponse JoinGroupRequest JoinGroupResponse LeaveGroupRequest
-            LeaveGroupResponse ListGroupsRequest ListGroupsResponse ListOffsetsRequest
-            ListOffsetsResponse MetadataRequest MetadataResponse OffsetCommitRequest
-            OffsetCommitResponse OffsetDeleteRequest OffsetDeleteResponse OffsetFetchRequest
+            DescribeDelegationTokenRequest DescribeDelegationTokenResponse
+            DescribeGroupsRequest DescribeGroupsResponse DescribeLogDirsRequest
+            DescribeLogDirsResponse DescribeProducersRequest DescribeProducersResponse
+            DescribeQuorumRequest DescribeQuorumResponse DescribeTopicPartitionsRequest
+            DescribeTopicPartitionsResponse DescribeTransactionsRequest
+            DescribeTransactionsResponse ElectLeadersRequest ElectLeadersResponse
+            EndTxnRequest EndTxnResponse ExpireDelegationTokenRequest
+            ExpireDelegationTokenResponse FetchRequest FetchResponse
+            FindCoordinatorRequest FindCoordinatorResponse HeartbeatRequest
+            HeartbeatResponse IncrementalAlterConfigsRequest
+            IncrementalAlterConfigsResponse InitProducerIdRequest InitProducerIdResponse
+            JoinGroupRequest JoinGroupResponse LeaveGroupRequest LeaveGroupResponse
+            ListConfigResourcesRequest ListConfigResourcesResponse ListGroupsRequest
+            ListGroupsResponse ListOffsetsRequest ListOffsetsResponse
+            ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse
+            ListTransactionsRequest ListTransactionsResponse MetadataRequest
+            MetadataResponse OffsetCommitRequest OffsetCommitResponse
+            OffsetDeleteRequest OffsetDeleteResponse OffsetFetchRequest
             OffsetFetchResponse OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse
-            ProduceRequest ProduceResponse SyncGroupRequest SyncGroupResponse TxnOffsetCommitRequest
-            TxnOffsetCommitResponse
+            ProduceRequest ProduceResponse RenewDelegationTokenRequest
+            RenewDelegationTokenResponse SyncGroupRequest SyncGroupResponse
+            TxnOffsetCommitRequest TxnOffsetCommitResponse WriteTxnMarkersRequest
+            WriteTxnMarkersResponse
         )
     };
 }

@@ -9,7 +9,14 @@ use wire::primitives::{Reader, Writer};
 use crate::samples::{Kind, Sample, samples};
 
 /// Versions that Kafka 4.3 has and the crate has not.
-const UNKNOWN_TO_THEM: [(ApiKey, i16); 2] = [(ApiKey::ListOffsets, 11), (ApiKey::InitProducerId, 6)];
+const UNKNOWN_TO_THEM: [(ApiKey, i16); 6] = [
+    (ApiKey::ListOffsets, 11),
+    (ApiKey::InitProducerId, 6),
+    (ApiKey::DescribeLogDirs, 5),
+    (ApiKey::OffsetCommit, 10),
+    (ApiKey::OffsetFetch, 10),
+    (ApiKey::WriteTxnMarkers, 2),
+];
 
 #[test]
 fn another_codec_reads_and_writes_the_same_bytes() {
