@@ -382,6 +382,15 @@ fn commit() -> m::OffsetCommitRequest<'static> {
     m::OffsetCommitRequest { group_id: GROUP.into(), topics, ..Default::default() }
 }
 
+/// Asks until the answer is yes.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let comes = (0..600).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        holds()
+    });
+    assert!(comes, "{what} does not come");
+}
+
 /// Creates what the requests are about.
 fn prepare(client: &mut Client) {
     let topics = one!(create_topics_request::CreatableTopic {
@@ -397,18 +406,13 @@ fn prepare(client: &mut Client) {
     assert_eq!(created, [0]);
     for (key, key_type) in [(GROUP, 0), (TRANSACTION, 1)] {
         let request = m::FindCoordinatorRequest { key: key.into(), key_type, ..Default::default() };
-        let is_there = (0..600).any(|_| {
-            std::thread::sleep(Duration::from_millis(20));
-            client.call(&request, 3, |response| response.error_code) == 0
-        });
-        assert!(is_there, "there is a coordinator for {key}");
+        let what = format!("a coordinator for {key}");
+        until(&what, || client.call(&request, 3, |response| response.error_code) == 0);
     }
-    let is_committed = (0..600).any(|_| {
-        std::thread::sleep(Duration::from_millis(20));
+    until("a group", || {
         let answer = client.call(&commit(), 7, |response| format!("{response:?}"));
         answer.contains("error_code: 0")
     });
-    assert!(is_committed, "there is a group");
 }
 
 fn is_denied(answer: &str) -> bool {
