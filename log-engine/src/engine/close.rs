@@ -68,6 +68,14 @@ pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()
     write_cleaner_checkpoint(home, logs)
 }
 
+/// Writes where the recovery points of a data directory are, and nothing else.
+pub(super) fn write_recovery_points(home: &Home, logs: &[Arc<Log>]) -> io::Result<()> {
+    let mut written = home.checkpoints();
+    let listed = logs.iter().filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC);
+    let offsets = listed.map(|log| (log.partition().clone(), log.recovery_point())).collect();
+    write_if_changed(home, &mut written, RECOVERY_POINT_FILE, &offsets)
+}
+
 fn write_if_changed(
     home: &Home,
     written: &mut HashMap<&'static str, String>,

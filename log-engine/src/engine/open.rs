@@ -12,7 +12,7 @@ use crate::commit::Committer;
 use crate::config::{EngineConfig, LogConfig};
 use crate::error::OpenError;
 use crate::home::Home;
-use crate::io::{Disk, FileKind, move_aside};
+use crate::io::{Disk, FileKind, is_full, move_aside};
 use crate::log::recover::LogSeed;
 use crate::log::{Log, LogOpening};
 use crate::log_dir::{
@@ -23,6 +23,8 @@ use crate::segment::LogPath;
 use crate::segment::name::{DirectoryName, parse_directory_name};
 use crate::segment::rebuild::Unproven;
 use crate::types::{Offset, TopicPartition};
+
+use super::close::write_recovery_points;
 
 pub(super) struct OpenedDirectory {
     pub(super) log_dir: LogDir,
@@ -71,7 +73,26 @@ impl OpenedDirectory {
             }
         }
         opened.open_logs(partitions, &checkpoints, config)?;
+        opened.lower_recovery_points(&checkpoints)?;
         Ok(opened)
+    }
+
+    // What is appended where records were lost is not durable because those were: no later start may believe it. A full
+    // disk, whose records are to be served, has no room to say so.
+    fn lower_recovery_points(&self, checkpoints: &Checkpoints) -> Result<(), OpenError> {
+        let fell_back = |log: &Arc<Log>| {
+            checkpoints
+                .recovery_points
+                .get(log.partition())
+                .is_some_and(|noted| log.recovery_point() < *noted)
+        };
+        if !self.logs.iter().any(fell_back) {
+            return Ok(());
+        }
+        match write_recovery_points(&self.home, &self.logs) {
+            Err(error) if !is_full(&error) => Err(OpenError::io(&self.home.path)(error)),
+            _ => Ok(()),
+        }
     }
 
     fn open_logs(

@@ -22,6 +22,7 @@ use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
 use super::Log;
+use super::offsets::LogOffsets;
 use super::roll::{RollQuestion, decide, jitter_ms};
 use super::tail::{FirstTimestamp, Pending, Reservation, Tail};
 
@@ -52,6 +53,13 @@ impl AppendRequest {
         Self { origin: AppendOrigin::Coordinator, ..Self::from_client(records, leader_epoch) }
     }
 
+    /// What a follower has fetched from its leader: the batches have their offsets and epochs, and continue the log, perhaps
+    /// behind a gap that compaction left. Those from the first of a newer epoch on are left out, which may be all: they
+    /// come from a leader that the follower has not heard of, whose log may have been cut before (KAFKA-18723).
+    pub fn from_leader(records: BytesMut, leader_epoch: LeaderEpoch) -> Self {
+        Self { origin: AppendOrigin::Replication, ..Self::from_client(records, leader_epoch) }
+    }
+
     /// The same records, as part of a transaction.
     #[must_use]
     pub fn in_transaction(self, transaction: TransactionContext) -> Self {
@@ -68,7 +76,7 @@ pub type AppendTicket = Ticket<Appended, AppendError>;
 pub struct Appended {
     /// Offset of the first record.
     pub first_offset: Offset,
-    /// Offset of the last record.
+    /// Offset of the last record; below the first where nothing was appended, see [`AppendRequest::from_leader`].
     pub last_offset: Offset,
     /// The broker's time, where the log's timestamps are the broker's.
     pub log_append_time: Option<TimestampMs>,
@@ -132,7 +140,10 @@ impl Log {
     pub fn append(self: &Arc<Self>, request: AppendRequest) -> Result<AppendTicket, AppendError> {
         let config = self.config();
         let now = self.home.clock.now();
-        let valid = validate(&request.records, &rules(&config, request.origin), now).map_err(Arc::new)?;
+        let valid = validate(&request.records, &rules(&config, &request), now).map_err(Arc::new)?;
+        if valid.batches().is_empty() {
+            return Ok(self.nothing_appended());
+        }
         self.append_prepared(Prepared::new(request, config, valid, now))
     }
 
@@ -143,13 +154,16 @@ impl Log {
             return Ok(Attempt::WouldWait(self.postpone(request)));
         }
         let now = self.home.clock.now();
-        let rules = ValidationRules { decompression: UNFOLDED_AT_ONCE_MAX, ..rules(&config, request.origin) };
+        let rules = ValidationRules { decompression: UNFOLDED_AT_ONCE_MAX, ..rules(&config, &request) };
         let valid = match validate(&request.records, &rules, now) {
             Err(violation) if is_over_cap(&violation) => {
                 return Ok(Attempt::WouldWait(self.postpone(request)));
             }
             valid => valid.map_err(Arc::new)?,
         };
+        if valid.batches().is_empty() {
+            return Ok(Attempt::Started(self.nothing_appended()));
+        }
         let prepared = Prepared::new(request, config, valid, now);
         match self.tail_with_room_now(&prepared) {
             Ok(Some(tail)) => self.place(tail, prepared).map(Attempt::Started),
@@ -159,6 +173,18 @@ impl Log {
                 Ok(Attempt::WouldWait(PostponedAppend { log: Arc::clone(self), state }))
             }
         }
+    }
+
+    // All of it was left out.
+    fn nothing_appended(&self) -> AppendTicket {
+        let LogOffsets { log_start, log_end, .. } = self.offsets();
+        AppendTicket::ready(Ok(Appended {
+            first_offset: log_end,
+            last_offset: log_end.plus(-1),
+            log_append_time: None,
+            log_start_offset: log_start,
+            duplicate: false,
+        }))
     }
 
     /// Nothing is tried: for what must come after an append that was postponed.
@@ -216,6 +242,12 @@ impl Log {
                     drop(self.wait_until_drained(tail));
                     continue;
                 }
+                if !self.may_begin_segment(&tail, base_offset) {
+                    self.go_on_at(&mut tail, base_offset);
+                    drop(tail);
+                    self.note_gap()?;
+                    continue;
+                }
                 self.roll(&mut tail, base_offset, prepared.now)?;
             }
             if stands_on_ground(&tail, prepared) {
@@ -225,6 +257,25 @@ impl Log {
             drop(tail);
             self.make_ground_durable(&segment)?;
         }
+    }
+
+    // A start takes a segment that does not continue the one before it for what a power loss has left over, unless the
+    // recovery point says that no record is missing between the two.
+    fn may_begin_segment(&self, tail: &Tail, base_offset: Offset) -> bool {
+        base_offset <= tail.active.published().1 || base_offset <= self.noted_recovery_point()
+    }
+
+    // A gap becomes part of the log: a leader that was compacted sent what lies behind it, or the log was cut inside a batch.
+    fn go_on_at(&self, tail: &mut Tail, offset: Offset) {
+        tail.next_offset = offset;
+        tail.producers.advance_end_offset(offset);
+        self.offsets.publish(offset, tail.producers.first_unstable_offset());
+    }
+
+    // Called with no lock held.
+    fn note_gap(&self) -> Result<(), AppendError> {
+        let noted = self.flush().and_then(|()| self.raise_checkpoint());
+        noted.map_err(|error| AppendError::Io { path: self.directory(), error: Arc::new(error) })
     }
 
     // The same if nothing has to be waited for.
@@ -476,9 +527,10 @@ fn first_timestamp(tail: &mut Tail) -> Option<TimestampMs> {
     }
 }
 
-fn rules(config: &LogConfig, origin: AppendOrigin) -> ValidationRules {
+fn rules(config: &LogConfig, request: &AppendRequest) -> ValidationRules {
     ValidationRules {
-        origin,
+        origin: request.origin,
+        leader_epoch: request.leader_epoch,
         compression: config.target_compression(),
         compacted: config.cleanup_policy.compact,
         timestamp_type: config.message_timestamp_type,

@@ -74,6 +74,8 @@ pub struct Log {
     arrived: Condvar,
     chain: Chain,
     recovery_point: AtomicI64,
+    // What the checkpoint is known to say of it, at least.
+    noted_recovery_point: AtomicI64,
     // One flush at a time: the second finds its work done.
     flushing: Mutex<flush::Flushed>,
     epochs_dirty: AtomicBool,
@@ -163,6 +165,10 @@ impl Log {
     /// Up to here a start reads nothing: records, indexes and producer state are on the disk.
     pub fn recovery_point(&self) -> Offset {
         Offset::new(self.recovery_point.load(Ordering::Acquire))
+    }
+
+    fn noted_recovery_point(&self) -> Offset {
+        Offset::new(self.noted_recovery_point.load(Ordering::Acquire))
     }
 
     /// Names whoever wants to know of publications; the first one stays.

@@ -400,6 +400,7 @@ impl<'a> Recovery<'a> {
             arrived: Condvar::new(),
             chain: Chain::new(),
             recovery_point: AtomicI64::new(recovery_point.get()),
+            noted_recovery_point: AtomicI64::new(0),
             flushing: Mutex::new(Flushed { stray_snapshot, gone: false }),
             epochs_dirty: AtomicBool::new(self.epochs_dirty),
             unflushed_bytes: AtomicU64::new(if recovery_point < log_end { unflushed } else { 0 }),

@@ -7,11 +7,12 @@
 //! ```
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use crate::checkpoint::{self, LOG_START_FILE, RECOVERY_POINT_FILE, ReadCheckpointError};
+use crate::checkpoint::{self, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, ReadCheckpointError};
 use crate::error::TruncateError;
 use crate::home::Home;
 use crate::io::atomic_replace;
@@ -32,6 +33,9 @@ impl Log {
         let flushed = self.flushed();
         let mut tail = self.open_and_drained()?;
         if end >= tail.next_offset {
+            // A leader of whom no record came may have begun here (KAFKA-10706).
+            let end = tail.next_offset;
+            self.cut_epochs(&mut tail, end);
             return Ok(false);
         }
         if end < self.segments().first().base_offset {
@@ -58,9 +62,7 @@ impl Log {
         active.truncate(position, end)?;
         remove_snapshots(&self.home.disk, &self.path.get(), |offset| offset > end)?;
         self.make_cut_durable(&active)?;
-        if tail.epochs.truncate_from_end(end) {
-            self.epochs_dirty.store(true, Ordering::Release);
-        }
+        self.cut_epochs(tail, end);
         tail.next_offset = end;
         let jitter = tail.jitter;
         tail.activate(active, jitter)?;
@@ -68,6 +70,12 @@ impl Log {
         tail.producers.on_high_watermark_updated(self.offsets.high_watermark());
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
         Ok(())
+    }
+
+    fn cut_epochs(&self, tail: &mut Tail, end: Offset) {
+        if tail.epochs.truncate_from_end(end) {
+            self.epochs_dirty.store(true, Ordering::Release);
+        }
     }
 
     /// Removes everything, durably; the next record will be at `start`. A crash meanwhile leaves some of the records, or an
@@ -140,13 +148,10 @@ impl Log {
     // be written anew, no checkpoint may name later offsets any more.
     fn lower_checkpoints(&self, to: Offset) -> io::Result<()> {
         let mut written = self.home.checkpoints();
+        self.noted_recovery_point.fetch_min(to.get(), Ordering::AcqRel);
         for name in [RECOVERY_POINT_FILE, LOG_START_FILE] {
             let path = self.home.path.join(name);
-            let mut offsets = match checkpoint::read_offsets(&self.home.disk, &path) {
-                Ok(offsets) => offsets,
-                Err(ReadCheckpointError::Corrupt(_)) => continue,
-                Err(ReadCheckpointError::Io(error)) => return Err(error),
-            };
+            let mut offsets = self.read_checkpoint(&path)?;
             match offsets.get_mut(&self.partition) {
                 Some(offset) if *offset > to => *offset = to,
                 _ => continue,
@@ -156,6 +161,29 @@ impl Log {
             written.insert(name, text);
         }
         Ok(())
+    }
+
+    /// The checkpoint says where the recovery point is now.
+    pub(super) fn raise_checkpoint(&self) -> io::Result<()> {
+        let mut written = self.home.checkpoints();
+        let recovery_point = self.recovery_point();
+        let path = self.home.path.join(RECOVERY_POINT_FILE);
+        let mut offsets = self.read_checkpoint(&path)?;
+        offsets.insert(self.partition.clone(), recovery_point);
+        let text = checkpoint::format_offsets(&offsets);
+        atomic_replace(&*self.home.disk, &path, text.as_bytes())?;
+        written.insert(RECOVERY_POINT_FILE, text);
+        self.noted_recovery_point.store(recovery_point.get(), Ordering::Release);
+        Ok(())
+    }
+
+    // One that is damaged says nothing of any log; the background writes it anew.
+    fn read_checkpoint(&self, path: &Path) -> io::Result<OffsetsByPartition> {
+        match checkpoint::read_offsets(&self.home.disk, path) {
+            Ok(offsets) => Ok(offsets),
+            Err(ReadCheckpointError::Corrupt(_)) => Ok(OffsetsByPartition::new()),
+            Err(ReadCheckpointError::Io(error)) => Err(error),
+        }
     }
 
     // What was cut off must not come back behind the records that take its place.

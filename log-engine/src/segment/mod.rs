@@ -150,7 +150,7 @@ impl Segment {
         let state = State {
             size: metadata.len,
             end_offset: base_offset,
-            pace: Pace::resumed(base_offset, metadata.len, &offset_index, &time_index),
+            pace: Pace::resumed(base_offset, metadata.len, &offset_index, &time_index).counting_anew(),
             created: TimestampMs::new(metadata.modified_ms),
             offset_index,
             time_index,
@@ -357,7 +357,8 @@ impl Segment {
         self.state().txn_index.view(&self.disk, mode)
     }
 
-    /// Cuts the published end back to `position`, where `end` is the offset of the next record. The file shrinks.
+    /// Cuts the published end back to `position`, where `end` is the offset of the next record. The file shrinks. Where
+    /// that offset lay inside a batch, the segment ends before it, with what is whole.
     pub(crate) fn truncate(&self, position: u64, end: Offset) -> Result<(), ReadError> {
         let file = self.file()?;
         let _files = self.files();
@@ -368,8 +369,14 @@ impl Segment {
         state.time_index.truncate(&self.disk, |entry| entry.absolute(base) < end)?;
         state.txn_index.truncate_to(&self.disk, end)?;
         state.size = position;
-        state.end_offset = end;
-        state.resume_pace(&*file, base)
+        match state.resume_pace(&*file, base) {
+            // The index points anywhere: the log is walked without it.
+            Err(ReadError::Corrupt(_)) => {
+                state.offset_index.truncate(&self.disk, |_| false)?;
+                state.resume_pace(&*file, base)
+            }
+            resumed => resumed,
+        }
     }
 
     /// Opens the files, because their names are about to change: whoever holds this segment goes on reading it.
@@ -481,8 +488,9 @@ impl State {
     // After a cut, or on opening: the pace as if every batch had just been appended. Walks the headers behind the
     // last index entry.
     fn resume_pace(&mut self, file: &dyn crate::io::DiskFile, base: Offset) -> Result<(), ReadError> {
-        self.pace = Pace::resumed(base, self.size, &self.offset_index, &self.time_index);
+        self.pace = Pace::resumed(base, self.size, &self.offset_index, &self.time_index).counting_anew();
         let mut position = self.pace.last_indexed_position(&self.offset_index);
+        self.end_offset = base;
         while let Some(batch) = header_at(file, position, self.size, ReadMode::Blocking)? {
             self.pace.see_timestamp(&batch);
             self.end_offset = batch.last_offset.next();

@@ -63,6 +63,11 @@ impl Pace {
         }
     }
 
+    /// The same of a segment that was opened or cut: as in Kafka, the bytes until the next entry count from its end.
+    pub(crate) fn counting_anew(self) -> Self {
+        Self { bytes_since_entry: 0, ..self }
+    }
+
     /// Where the batch of the last offset entry begins.
     pub(crate) fn last_indexed_position(&self, offsets: &IndexFile<OffsetEntry>) -> u64 {
         offsets.last().map_or(0, |entry| entry.position.get())

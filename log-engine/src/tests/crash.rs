@@ -301,7 +301,7 @@ fn end_transaction(log: &Arc<Log>, id: i64, outcome: TxnOutcome) {
 }
 
 /// The engine on the disk that another machine left, with its log.
-fn opened(disk: &SimDisk) -> (Engine, Arc<Log>) {
+pub(super) fn opened(disk: &SimDisk) -> (Engine, Arc<Log>) {
     let engine = Engine::open(config_on(disk)).unwrap();
     let log = engine.log(&orders()).unwrap();
     (engine, log)

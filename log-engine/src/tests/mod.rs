@@ -8,6 +8,7 @@ mod crash;
 mod cuts;
 mod damage;
 mod ends;
+mod gaps;
 mod hints;
 mod matrix;
 mod moves;

@@ -105,7 +105,7 @@ pub(super) enum Stamp {
 }
 
 impl ValidBatches {
-    /// The batches, in order. Never empty.
+    /// The batches, in order. Empty only where nothing of what was replicated is to be stored.
     #[must_use]
     pub fn batches(&self) -> &[BatchSummary] {
         &self.batches

@@ -2,6 +2,7 @@
 
 use crate::batch::compress::{Compression, DecompressionCap};
 use crate::batch::header::TimestampType;
+use crate::types::LeaderEpoch;
 
 /// Who appends; decides what is checked. Kafka's `AppendOrigin`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct ValidationRules {
     pub max_message_bytes: usize,
     /// `segment.bytes`
     pub segment_bytes: usize,
+    /// The leader that replicated batches come from: from the first one of a newer epoch on they are left out (KAFKA-18723).
+    pub leader_epoch: LeaderEpoch,
     /// What a batch may unfold to.
     pub decompression: DecompressionCap,
 }
@@ -60,6 +63,7 @@ impl ValidationRules {
             timestamp_after_max_ms: 3_600_000,
             max_message_bytes: 1_048_588,
             segment_bytes: 1 << 30,
+            leader_epoch: LeaderEpoch::new(i32::MAX),
             decompression: DecompressionCap::default(),
         }
     }

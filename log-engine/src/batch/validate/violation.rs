@@ -58,7 +58,7 @@ pub enum Violation {
     /// The offsets of a batch that brings them do not follow those before it.
     #[error("offsets are not monotonically increasing: {found} follows {last}")]
     OffsetsOutOfOrder {
-        /// The last offset of the batch.
+        /// The first offset of the batch.
         found: Offset,
         /// The last offset of the batch before.
         last: Offset,
