@@ -5,5 +5,7 @@
 mod frames;
 mod full_disk;
 mod limits;
+mod read_only;
+mod requests;
 mod restart;
 mod start;

@@ -41,9 +41,14 @@ impl Running {
     /// Stops it cleanly, by SIGTERM. Panics if it does not say that it ended well.
     pub fn stop(self) {
         let output = self.output();
-        let status = self.process.terminate();
+        let code = self.terminate();
         // Java answers an obeyed SIGTERM with 128 + 15.
-        assert!(matches!(status.code(), Some(0 | 143)), "the broker stopped with {status}:\n{output}");
+        assert!(matches!(code, Some(0 | 143)), "the broker stopped with {code:?}:\n{output}");
+    }
+
+    /// Ends it by SIGTERM, and says how it ended.
+    pub fn terminate(self) -> Option<i32> {
+        self.process.terminate().code()
     }
 
     /// Kills it, as a crash would.

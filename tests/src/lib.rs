@@ -12,10 +12,10 @@ pub mod corpus;
 pub mod java_clients;
 pub mod kafka;
 pub mod oracle;
+pub mod own_disk;
 pub mod process;
 pub mod properties;
 pub mod questions;
-pub mod small_disk;
 pub mod transactional;
 
 pub use klamm_proof::{hooked_disk, planted};
