@@ -168,7 +168,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> ErrorCode {
         Refusal::NoEligibleLeader => ErrorCode::EligibleLeadersNotAvailable,
         Refusal::NoReassignment => ErrorCode::NoReassignmentInProgress,
         Refusal::UnknownTopicId(_) => ErrorCode::UnknownTopicId,
-        Refusal::ProducerIdsExhausted => ErrorCode::UnknownServerError,
+        Refusal::TooManyPartitions | Refusal::ProducerIdsExhausted => ErrorCode::UnknownServerError,
     }
 }
 

@@ -113,12 +113,12 @@ impl OwnDisk {
 
     /// Mounts it read-only. Nobody may have a file of it open for writing.
     pub fn make_read_only(&self) {
-        self.mount_again("remount,ro");
+        self.mount_again("remount,bind,ro");
     }
 
     /// Mounts it for writing again, after [`Self::make_read_only`].
     pub fn make_writable(&self) {
-        self.mount_again("remount,rw");
+        self.mount_again("remount,bind,rw");
     }
 
     /// Has ext4 do what it does after an error of its device: read-only from now on, open files too.

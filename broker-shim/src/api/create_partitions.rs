@@ -50,12 +50,14 @@ pub(super) async fn handle<'r>(
             Ok(()) => {
                 CreatePartitionsTopicResult { name: name.into(), ..CreatePartitionsTopicResult::default() }
             }
-            // Of a topic that does not exist Kafka says nothing more here.
-            Err(Refusal::UnknownTopic) => CreatePartitionsTopicResult {
-                name: name.into(),
-                error_code: ErrorCode::UnknownTopicOrPartition.code(),
-                ..CreatePartitionsTopicResult::default()
-            },
+            // Of these Kafka says nothing more here.
+            Err(refusal @ (Refusal::UnknownTopic | Refusal::TooManyPartitions)) => {
+                CreatePartitionsTopicResult {
+                    name: name.into(),
+                    error_code: error_map::refusal(&refusal).code(),
+                    ..CreatePartitionsTopicResult::default()
+                }
+            }
             Err(refusal) => failed(&name, error_map::refusal(&refusal), Some(refusal.to_string())),
         })),
         Err(error) => {

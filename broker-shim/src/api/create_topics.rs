@@ -21,17 +21,20 @@ use crate::{
     request_context::RequestContext,
 };
 
+/// What Kafka says here of a topic that may not be created.
+const DENIED: &str = "Authorization failed.";
+
 pub(super) async fn handle<'r>(
     broker: &Broker,
     context: &RequestContext,
     request: CreateTopicsRequest<'r>,
 ) -> CreateTopicsResponse<'r> {
-    let (allowed, refused): (Vec<_>, Vec<_>) = request
-        .topics
-        .iter()
-        .partition(|topic| broker.allows(context, Operation::Create, Resource::topic(&topic.name)));
-    let mut topics: Vec<_> =
-        refused.iter().map(|topic| failed(&topic.name, ErrorCode::TopicAuthorizationFailed, None)).collect();
+    let creates_all = broker.allows(context, Operation::Create, Resource::cluster());
+    let (allowed, refused): (Vec<_>, Vec<_>) = request.topics.iter().partition(|topic| {
+        creates_all || broker.allows(context, Operation::Create, Resource::topic(&topic.name))
+    });
+    let denied = |name| failed(name, ErrorCode::TopicAuthorizationFailed, Some(DENIED.to_owned()));
+    let mut topics: Vec<_> = refused.iter().map(|topic| denied(&topic.name)).collect();
     let configs: HashMap<&str, &CreatableTopic<'_>> =
         allowed.iter().map(|topic| (topic.name.as_ref(), *topic)).collect();
     let wanted = CreateTopics {
@@ -41,7 +44,13 @@ pub(super) async fn handle<'r>(
     match broker.metadata.create_topics(wanted).await {
         Ok(answers) => topics.extend(answers.into_iter().map(|(name, answer)| match answer {
             Ok(created) => {
-                succeeded(broker, configs.get(name.as_str()).copied(), &name, &created, request.validate_only)
+                let result = created_as(&name, &created, request.validate_only);
+                if broker.allows(context, Operation::DescribeConfigs, Resource::topic(&name)) {
+                    described(broker, configs.get(name.as_str()).copied(), &created, result)
+                } else {
+                    let topic_config_error_code = ErrorCode::TopicAuthorizationFailed.code();
+                    CreatableTopicResult { topic_config_error_code, ..result }
+                }
             }
             Err(refusal) => refused_with(&name, &refusal),
         })),
@@ -72,12 +81,21 @@ fn new_topic(topic: &CreatableTopic<'_>) -> NewTopic {
     }
 }
 
-fn succeeded<'r>(
+/// As it is told to who may not see how the topic is configured, which includes its size.
+fn created_as<'r>(name: &str, created: &CreatedTopic, validate_only: bool) -> CreatableTopicResult<'r> {
+    CreatableTopicResult {
+        name: name.to_owned().into(),
+        topic_id: if validate_only { wire::primitives::Uuid::ZERO } else { uuid(created.topic_id) },
+        error_message: None,
+        ..CreatableTopicResult::default()
+    }
+}
+
+fn described<'r>(
     broker: &Broker,
     asked: Option<&CreatableTopic<'_>>,
-    name: &str,
     created: &CreatedTopic,
-    validate_only: bool,
+    result: CreatableTopicResult<'r>,
 ) -> CreatableTopicResult<'r> {
     let given = asked
         .map(|topic| {
@@ -99,13 +117,10 @@ fn succeeded<'r>(
         })
         .collect();
     CreatableTopicResult {
-        name: name.to_owned().into(),
-        topic_id: if validate_only { wire::primitives::Uuid::ZERO } else { uuid(created.topic_id) },
         num_partitions: created.num_partitions,
         replication_factor: created.replication_factor,
         configs: Some(configs),
-        error_message: None,
-        ..CreatableTopicResult::default()
+        ..result
     }
 }
 

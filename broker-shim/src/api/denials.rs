@@ -8,10 +8,7 @@ use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     path::Path,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -25,7 +22,7 @@ use wire::{
     primitives::{Reader, RecordsRef},
 };
 
-use super::{Operation, ResourceKind, SERVED};
+use super::{Cluster, Operation, ResourceKind, SERVED};
 use crate::{
     authorizer::{Authorizer, Resource},
     config::{Config, Sources},
@@ -33,33 +30,38 @@ use crate::{
     start::{Running, start_for},
 };
 
-type Question = (Operation, ResourceKind);
+pub(super) type Question = (Operation, ResourceKind);
 
 /// Remembers what it was asked for which request.
-#[derive(Default)]
 struct Doorkeeper {
-    denies: AtomicBool,
+    denies: Mutex<fn(&Question) -> bool>,
     asked: Mutex<BTreeMap<ApiKey, Vec<Question>>>,
 }
 
 impl Authorizer for Arc<Doorkeeper> {
     fn allows(&self, context: &RequestContext, operation: Operation, resource: Resource<'_>) -> bool {
         let mut asked = self.asked.lock().expect("no test panics with it");
-        asked.entry(context.api).or_default().push((operation, resource.kind));
-        !self.denies.load(Ordering::Relaxed)
+        let question = (operation, resource.kind);
+        asked.entry(context.api).or_default().push(question);
+        !self.denies.lock().expect("no test panics with it")(&question)
     }
 }
 
-struct Client(TcpStream);
+pub(super) struct Client(TcpStream);
 
 impl Client {
-    fn connect(address: SocketAddr) -> Self {
+    pub(super) fn connect(address: SocketAddr) -> Self {
         let socket = TcpStream::connect(address).expect("a connection");
         socket.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
         Self(socket)
     }
 
-    fn call<Q, T>(&mut self, request: &Q, version: i16, read: impl FnOnce(Q::Response<'_>) -> T) -> T
+    pub(super) fn call<Q, T>(
+        &mut self,
+        request: &Q,
+        version: i16,
+        read: impl FnOnce(Q::Response<'_>) -> T,
+    ) -> T
     where
         Q: RequestMessage + Encode,
         for<'r> Q::Response<'r>: Decode<'r>,
@@ -363,7 +365,7 @@ impl Asking {
     }
 }
 
-async fn broker_with(doorkeeper: &Arc<Doorkeeper>, directory: &Path) -> Running {
+pub(super) async fn broker_with(authorizer: Box<dyn Authorizer>, directory: &Path) -> Running {
     let overrides = [
         "listeners=PLAINTEXT://127.0.0.1:0".to_owned(),
         format!("log.dirs={}", directory.display()),
@@ -371,7 +373,6 @@ async fn broker_with(doorkeeper: &Arc<Doorkeeper>, directory: &Path) -> Running 
     ];
     let config = Config::load(&Sources { overrides: overrides.into(), ..Sources::default() });
     let disk = Arc::new(NativeDisk::new(BackendChoice::Threads));
-    let authorizer = Box::new(Arc::clone(doorkeeper));
     start_for(config.expect("a configuration"), disk, 1, authorizer).await.expect("a broker")
 }
 
@@ -426,18 +427,21 @@ const SILENT: [ApiKey; 3] = [ApiKey::ListGroups, ApiKey::ListTransactions, ApiKe
 #[tokio::test(flavor = "multi_thread")]
 async fn every_api_asks_what_it_is_registered_for_and_does_nothing_that_is_denied() {
     let directory = tempfile::tempdir().expect("a directory");
-    let doorkeeper = Arc::new(Doorkeeper::default());
-    let broker = broker_with(&doorkeeper, directory.path()).await;
+    let doorkeeper = Arc::new(Doorkeeper { denies: Mutex::new(|_| false), asked: Mutex::default() });
+    let broker = broker_with(Box::new(Arc::clone(&doorkeeper)), directory.path()).await;
     let address = broker.addresses()[0].1;
     let asked = Arc::clone(&doorkeeper);
     let (denied, allowed) = tokio::task::spawn_blocking(move || {
         let mut client = Client::connect(address);
         prepare(&mut client);
-        let everything = |denies| {
-            asked.denies.store(denies, Ordering::Relaxed);
-            Asking { client: Client::connect(address), answers: Vec::new() }.ask_for_everything()
+        let asking = |denies| {
+            *asked.denies.lock().expect("no test panics with it") = denies;
+            Asking { client: Client::connect(address), answers: Vec::new() }
         };
-        (everything(true), everything(false))
+        let answers = (asking(|_| true).ask_for_everything(), asking(|_| false).ask_for_everything());
+        // What is only asked about a topic, which is gone now, where the cluster is denied.
+        asking(|(_, kind)| *kind == Cluster).topics();
+        answers
     })
     .await
     .expect("everything is asked");

@@ -121,12 +121,17 @@ async fn create_missing<'w>(
 ) -> Vec<&'w str> {
     let image = broker.image();
     let allows = |operation, name: &str| broker.allows(context, operation, Resource::topic(name));
+    let mut creates_all = None;
+    let mut may_create = |name: &str| {
+        *creates_all.get_or_insert_with(|| broker.allows(context, Operation::Create, Resource::cluster()))
+            || allows(Operation::Create, name)
+    };
     let (missing, denied): (Vec<&str>, Vec<&str>) = wanted
         .iter()
         .filter_map(|topic| topic.name.as_deref())
         .filter(|name| image.topic(name).is_none() && !is_internal(name) && check_topic_name(name).is_ok())
         .filter(|name| allows(Operation::Describe, name))
-        .partition(|name| allows(Operation::Create, name));
+        .partition(|name| may_create(name));
     let missing: Vec<NewTopic> = missing
         .into_iter()
         .map(|name| NewTopic {

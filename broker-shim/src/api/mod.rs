@@ -11,6 +11,8 @@ mod alter_replica_log_dirs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
+#[cfg(test)]
+mod creation_rights;
 mod delegation_tokens;
 mod delete_groups;
 mod delete_records;
@@ -89,7 +91,7 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::Produce, asks: &[(Write, Topic), (Write, TransactionalId)] },
     Served { key: ApiKey::Fetch, asks: &[(Read, Topic)] },
     Served { key: ApiKey::ListOffsets, asks: &[(Describe, Topic)] },
-    Served { key: ApiKey::Metadata, asks: &[(Describe, Topic), (Create, Topic), (Describe, Cluster)] },
+    Served { key: ApiKey::Metadata, asks: &[(Describe, Topic), (Create, Cluster), (Create, Topic), (Describe, Cluster)] },
     Served { key: ApiKey::OffsetCommit, asks: &[(Read, Group), (Read, Topic)] },
     Served { key: ApiKey::OffsetFetch, asks: &[(Describe, Group), (Describe, Topic)] },
     Served { key: ApiKey::FindCoordinator, asks: &[(Describe, Group), (Describe, TransactionalId)] },
@@ -100,7 +102,7 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::DescribeGroups, asks: &[(Describe, Group)] },
     Served { key: ApiKey::ListGroups, asks: &[(Describe, Cluster), (Describe, Group)] },
     Served { key: ApiKey::ApiVersions, asks: &[] },
-    Served { key: ApiKey::CreateTopics, asks: &[(Create, Topic)] },
+    Served { key: ApiKey::CreateTopics, asks: &[(Create, Cluster), (Create, Topic), (DescribeConfigs, Topic)] },
     Served { key: ApiKey::DeleteTopics, asks: &[(Describe, Topic), (Delete, Topic)] },
     Served { key: ApiKey::DeleteRecords, asks: &[(Delete, Topic)] },
     Served { key: ApiKey::InitProducerId, asks: &[(IdempotentWrite, Cluster), (Write, TransactionalId)] },

@@ -337,7 +337,11 @@ async fn topics_are_refused_with_kafkas_errors() {
             Refusal::InvalidPartitions("Number of partitions was set to an invalid non-positive value.".into()),
         ),
         (
-            topic("big", 10_001),
+            topic("big", 10_000),
+            Refusal::PolicyViolation("Unable to perform excessively large batch operation.".into()),
+        ),
+        (
+            topic("bigger", 10_001),
             Refusal::PolicyViolation("Excessively large number of partitions per request.".into()),
         ),
         (

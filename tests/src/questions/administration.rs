@@ -123,6 +123,14 @@ impl Asked {
                 ..Default::default()
             };
             ask!(self, "create a delegation token", create, version);
+            if version >= 3 {
+                let for_another = m::CreateDelegationTokenRequest {
+                    owner_principal_type: Some("User".into()),
+                    owner_principal_name: Some("bob".into()),
+                    ..Default::default()
+                };
+                ask!(self, "create a delegation token for another", for_another, version);
+            }
             ask!(self, "describe delegation tokens", m::DescribeDelegationTokenRequest::default(), version);
         }
         for version in 1..=2 {

@@ -66,6 +66,13 @@ pub fn ask(bootstrap: &str) -> Vec<String> {
     asked.answers
 }
 
+/// Whether a request is to be carried out, or only to be judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Do,
+    OnlyCheck,
+}
+
 struct Asked {
     bootstrap: String,
     client: Client,
@@ -92,6 +99,9 @@ impl Asked {
         self.create("no partitions", "none", 0, 1, &[]);
         self.create("negative partitions", "negative", -2, 1, &[]);
         self.create("too many partitions", "many", 1_000_000, 1, &[]);
+        for count in [9_999, 10_000, 10_001] {
+            self.create_if(Mode::OnlyCheck, &format!("{count} partitions at once"), "many", count, 1, &[]);
+        }
         self.create("more replicas than brokers", "replicas", 1, 3, &[]);
         self.create("no replicas", "replicas", 1, 0, &[]);
         self.create("an unknown config", "config", 1, 1, &[("no.such.key", "1")]);
@@ -103,6 +113,18 @@ impl Asked {
 
     fn create(
         &mut self,
+        question: &str,
+        name: &str,
+        partitions: i32,
+        replicas: i16,
+        configs: &[(&str, &str)],
+    ) {
+        self.create_if(Mode::Do, question, name, partitions, replicas, configs);
+    }
+
+    fn create_if(
+        &mut self,
+        mode: Mode,
         question: &str,
         name: &str,
         partitions: i32,
@@ -121,7 +143,12 @@ impl Asked {
             configs: configs.collect(),
             ..Default::default()
         };
-        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        let request = CreateTopicsRequest {
+            topics: vec![topic],
+            timeout_ms: 10_000,
+            validate_only: mode == Mode::OnlyCheck,
+            ..Default::default()
+        };
         let answer = self.client.call(&request, 7, |response| {
             let topic = response.topics.first().expect("an answer for the topic");
             let made = (topic.num_partitions, topic.replication_factor);
@@ -135,6 +162,9 @@ impl Asked {
         self.grow("as many partitions", TOPIC, 2);
         self.grow("partitions of an unknown topic", "unknown", 2);
         self.grow("one partition more", "defaults", 2);
+        for count in [10_002, 10_003, 100_000] {
+            self.grow_if(Mode::OnlyCheck, &format!("{count} partitions"), TOPIC, count);
+        }
         self.delete("a topic", "defaults");
         self.delete("an unknown topic", "unknown");
         self.configure("an unknown topic", "unknown", "retention.ms", "1");
@@ -144,10 +174,18 @@ impl Asked {
     }
 
     fn grow(&mut self, question: &str, name: &str, count: i32) {
+        self.grow_if(Mode::Do, question, name, count);
+    }
+
+    fn grow_if(&mut self, mode: Mode, question: &str, name: &str, count: i32) {
         let topic =
             CreatePartitionsTopic { name: name.into(), count, assignments: None, ..Default::default() };
-        let request =
-            CreatePartitionsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
+        let request = CreatePartitionsRequest {
+            topics: vec![topic],
+            timeout_ms: 10_000,
+            validate_only: mode == Mode::OnlyCheck,
+            ..Default::default()
+        };
         let answer = self.client.call(&request, 3, |response| {
             let result = response.results.first().expect("an answer for the topic");
             error(result.error_code, result.error_message.as_deref())

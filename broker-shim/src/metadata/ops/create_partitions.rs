@@ -67,8 +67,9 @@ fn new_partitions(
     }
     let additional = usize::try_from(entry.count - before).unwrap_or(usize::MAX);
     if additional > at_most {
-        let text = "Excessively large number of partitions per request.";
-        return Err(Refusal::PolicyViolation(text.to_owned()));
+        // Kafka answers the same and, its list of records being full, still adds those that fit. Here nothing is added.
+        tracing::warn!(topic = %entry.name, additional, at_most, "too many partitions for one request, nothing is added");
+        return Err(Refusal::TooManyPartitions);
     }
     let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
     let partitions = match &entry.assignments {

@@ -40,6 +40,9 @@ pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 /// Partitions that one request may create, as in Kafka's `ReplicationControlManager`.
 pub const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 
+/// Records of topics and partitions that one request may lead to: Kafka's `MAX_RECORDS_PER_USER_OP`.
+const MAX_RECORDS_PER_REQUEST: usize = 10_000;
+
 /// Records to append as one batch, and what to tell the caller once they are in the image.
 #[derive(Debug)]
 pub(super) struct Decision<A> {

@@ -2,6 +2,8 @@
 
 use log_engine::types::TopicId;
 
+use super::MAX_PARTITIONS_PER_REQUEST;
+
 /// One refusal; its text is what Kafka says in the same case.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Refusal {
@@ -29,6 +31,9 @@ pub enum Refusal {
     /// POLICY_VIOLATION.
     #[error("{0}")]
     PolicyViolation(String),
+    /// UNKNOWN_SERVER_ERROR without a text, as Kafka answers where a topic would get more partitions than fit in one batch.
+    #[error("a request may add at most {MAX_PARTITIONS_PER_REQUEST} partitions; nothing was added")]
+    TooManyPartitions,
     /// UNKNOWN_TOPIC_OR_PARTITION, where the request names one topic.
     #[error("This server does not host this topic-partition.")]
     UnknownTopic,
