@@ -317,12 +317,12 @@ impl<S: Service> Connection<S> {
         self.answer_ready().await
     }
 
-    /// Sends what is answered at the front of the queue; small answers share a write.
+    /// Gathers what is answered at the front of the queue.
     async fn answer_ready(&mut self) -> Result<(), End> {
         while let Some(outcome) = self.poll_front().await {
             self.answer(outcome).await?;
         }
-        self.send_answers().await
+        Ok(())
     }
 
     /// Gathers a small answer, sends any other behind those that were gathered.
@@ -382,7 +382,8 @@ impl<S: Service> Connection<S> {
     async fn front_answered(&mut self, outcome: Outcome) -> Result<(), End> {
         self.remove_front();
         self.answer(outcome).await?;
-        self.answer_ready().await
+        self.answer_ready().await?;
+        self.send_answers().await
     }
 
     /// A client that does not take its answers must not hold room that others wait for.
