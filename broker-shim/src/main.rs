@@ -1,5 +1,7 @@
 //! The `klamm` binary: arguments, log lines, signals, exit code.
 
+mod offline;
+
 use std::{ffi::OsString, io::IsTerminal as _, path::PathBuf, process::ExitCode};
 
 use broker_shim::{
@@ -17,8 +19,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A Kafka broker in one binary: 127.0.0.1:9092, data in ./klamm-data, unless configured otherwise.
 #[derive(Debug, Parser)]
-#[command(name = "klamm", version)]
+#[command(name = "klamm", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// A server.properties with Kafka's keys.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -28,6 +32,17 @@ struct Arguments {
     /// Print every key with its default and meaning, and exit.
     #[arg(long)]
     print_config_reference: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Check, repair, explain and compare the files of logs while no broker has them open; see `klamm log --help`.
+    #[command(disable_help_flag = true)]
+    Log {
+        /// What klamm-log is given.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 /// The configuration cannot be used.
@@ -41,6 +56,9 @@ const EXIT_STOP: u8 = 3;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Log { arguments }) = arguments.command {
+        return offline::run(&arguments);
+    }
     if arguments.print_config_reference {
         print!("{}", reference::markdown());
         return ExitCode::SUCCESS;

@@ -12,6 +12,7 @@ mod dumps;
 mod groups;
 mod log_dirs;
 mod metadata;
+mod repair;
 mod retention;
 mod schemas;
 mod travel;

@@ -5,6 +5,7 @@
 mod frames;
 mod full_disk;
 mod limits;
+mod offline;
 mod read_only;
 mod requests;
 mod restart;

@@ -40,6 +40,12 @@ pub fn kafka_dump_log() -> &'static Path {
     PATH.get_or_init(|| build("tools", "kafka-dump-log"))
 }
 
+/// The path of `klamm-log`, built if it is not yet, where `klamm` finds it: beside itself, if that is built here.
+pub fn klamm_log() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build("tools", "klamm-log"))
+}
+
 /// Builds with the profile of this program, so that the dependencies compiled for the tests serve again.
 fn build(package: &str, binary: &str) -> PathBuf {
     let directory = profile_directory();

@@ -1,6 +1,7 @@
 //! Read-only views of a log's files for tools, without an engine: nothing is locked, created or repaired.
 
 mod batches;
+mod derive;
 
 use std::io;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub use crate::clean::choose::{
 pub use crate::retain::decide::{RetentionLimits, SegmentsDue, newest_timestamp, segments_due};
 pub use crate::segment::scan::{BatchAt, CheckedBatch};
 pub use batches::{BatchWalk, Found, SegmentFile};
+pub use derive::{Derivation, SegmentIndexes};
 
 pub use crate::segment::name::{
     DirectoryName, FileName, FileState, FileType, file_name, parse_directory_name, parse_file_name,

@@ -50,6 +50,7 @@ use crate::types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
 pub use append::{AppendRequest, AppendTicket, Appended, Attempt, PostponedAppend};
 pub use lookup::{FoundOffset, TimestampQuery};
 pub use offsets::LogOffsets;
+pub(crate) use producers::{aborted_transaction, summary_of};
 pub use quarantine::DamagedRange;
 pub use read::{Fetched, FetchedData, Isolation, ReadRequest};
 pub use recover::LogOpening;

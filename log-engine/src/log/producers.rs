@@ -146,7 +146,7 @@ pub(super) fn remove_snapshots(
 }
 
 /// What the transaction index keeps of a completed transaction: nothing, unless it was aborted.
-pub(super) fn aborted_transaction(completed: &CompletedTxn) -> Option<AbortedTransaction> {
+pub(crate) fn aborted_transaction(completed: &CompletedTxn) -> Option<AbortedTransaction> {
     match completed.outcome {
         TxnOutcome::Commit => None,
         TxnOutcome::Abort => Some(AbortedTransaction {
@@ -160,7 +160,7 @@ pub(super) fn aborted_transaction(completed: &CompletedTxn) -> Option<AbortedTra
 
 /// The summary of a batch in memory, of which at least the header is there; control batches must be whole to have
 /// their marker read.
-pub(super) fn summary_of(bytes: &[u8], position: u64) -> Option<BatchSummary> {
+pub(crate) fn summary_of(bytes: &[u8], position: u64) -> Option<BatchSummary> {
     if let Ok(batch) = BatchView::read(bytes)
         && let Ok(summary) = BatchSummary::of(&batch, position as usize)
     {

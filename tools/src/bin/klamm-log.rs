@@ -14,7 +14,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let outcome = Arguments::parse().command.run(&mut io::stdout().lock(), &mut io::stderr());
+    let outcome = Arguments::parse().command.run(&mut io::stdout().lock());
     match outcome {
         Ok(Outcome::InOrder) => ExitCode::SUCCESS,
         Ok(Outcome::Differs) => ExitCode::from(1),

@@ -1,6 +1,12 @@
 //! `explain`: which segments retention and compaction take next, and why. The decisions are the engine's own.
 
-use std::{fs, io::Write, path::PathBuf, time::UNIX_EPOCH};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 use log_engine::{
     Clock, LogConfig, Offset, SegmentInfo, SystemClock, TimestampMs,
@@ -9,12 +15,14 @@ use log_engine::{
         CompactionFacts, FileType, Found, RetentionLimits, SegmentFile, SegmentsDue, cleanable,
         dirty_segments, is_overdue, newest_timestamp, segments_due,
     },
+    log_dir::{META_PROPERTIES_FILE, MetaProperties},
     producer::snapshot,
 };
 
 use super::{
     OfflineError, Outcome,
     layout::{PartitionDir, Target, offsets_beside},
+    metadata::ClusterFacts,
     refused,
 };
 
@@ -23,7 +31,8 @@ use super::{
 pub struct Explain {
     /// A data directory, or that of a partition.
     directory: PathBuf,
-    /// A setting of the topic; what is not given has Kafka's default. May be given several times.
+    /// A setting of the topic, which comes before what the cluster's metadata in the data directory says. May be given several
+    /// times.
     #[arg(long = "config", value_name = "KEY=VALUE")]
     configs: Vec<String>,
     /// The time to decide for, in milliseconds since 1970; now if not given.
@@ -44,15 +53,12 @@ struct Facts {
 
 impl Explain {
     pub(super) fn run(&self, out: &mut dyn Write) -> Result<Outcome, OfflineError> {
-        let mut config = LogConfig::default();
-        for given in &self.configs {
-            let (key, value) =
-                given.split_once('=').ok_or_else(|| OfflineError::NotKeyValue(given.clone()))?;
-            config.set(key, value)?;
-        }
         let now = self.at.unwrap_or_else(|| SystemClock.now().get());
-        for dir in Target::read(&self.directory)?.partitions() {
+        let target = Target::read(&self.directory)?;
+        let configured = Configured::read(&target, &self.configs)?;
+        for dir in target.partitions() {
             let facts = Facts::read(dir)?;
+            let (config, told) = configured.of(dir)?;
             writeln!(
                 out,
                 "{}: log start {}, last stable {}, high watermark {}, log end {}",
@@ -62,11 +68,63 @@ impl Explain {
                 facts.high_watermark,
                 facts.log_end
             )?;
+            writeln!(
+                out,
+                "  config: {}",
+                if told.is_empty() { "Kafka's defaults".to_owned() } else { told.join(", ") }
+            )?;
             explain_retention(&facts, &config, now, out)?;
             explain_compaction(&facts, &config, now, out)?;
         }
         Ok(Outcome::InOrder)
     }
+}
+
+/// Where configuration comes from.
+struct Configured {
+    cluster: Option<ClusterFacts>,
+    node_id: Option<i32>,
+    given: Vec<(String, String)>,
+}
+
+impl Configured {
+    fn read(target: &Target, given: &[String]) -> Result<Self, OfflineError> {
+        let pair = |text: &String| match text.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => Err(OfflineError::NotKeyValue(text.clone())),
+        };
+        let given = given.iter().map(pair).collect::<Result<_, _>>()?;
+        let Some(data_dir) = target.data_dir() else {
+            return Ok(Self { cluster: None, node_id: None, given });
+        };
+        Ok(Self { cluster: ClusterFacts::read(&data_dir)?, node_id: node_id(&data_dir), given })
+    }
+
+    /// The configuration of a log, and each setting that is not Kafka's default with where it is set.
+    fn of(&self, dir: &PartitionDir) -> Result<(LogConfig, Vec<String>), OfflineError> {
+        let mut config = LogConfig::default();
+        let mut told = BTreeMap::new();
+        if let (Some(cluster), Some(partition)) = (&self.cluster, &dir.partition) {
+            for (key, value, source) in cluster.configs(&partition.topic, self.node_id) {
+                // Topics have keys that do not concern their logs.
+                if config.set(&key, &value).is_ok() {
+                    told.insert(key, (value, source));
+                }
+            }
+        }
+        for (key, value) in &self.given {
+            config.set(key, value)?;
+            told.insert(key.clone(), (value.clone(), "given"));
+        }
+        let told = told.into_iter().map(|(key, (value, source))| format!("{key}={value} ({source})"));
+        Ok((config, told.collect()))
+    }
+}
+
+fn node_id(data_dir: &Path) -> Option<i32> {
+    let path = data_dir.join(META_PROPERTIES_FILE);
+    let text = fs::read_to_string(&path).ok()?;
+    MetaProperties::parse(&path, &text).ok().map(|meta| meta.node_id)
 }
 
 impl Facts {

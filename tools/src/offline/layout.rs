@@ -9,9 +9,9 @@ use std::{
 
 use log_engine::{
     Offset, TopicPartition,
-    checkpoint::{OffsetsByPartition, parse_offsets},
+    checkpoint::{LEADER_EPOCH_FILE, OffsetsByPartition, parse_offsets},
     inspect::{self, DirectoryName, FileState, FileType, file_name, parse_directory_name, parse_file_name},
-    log_dir::META_PROPERTIES_FILE,
+    log_dir::{LOCK_FILE, META_PROPERTIES_FILE, PARTITION_METADATA_FILE},
 };
 
 use super::{OfflineError, refused};
@@ -21,25 +21,32 @@ pub(super) struct PartitionDir {
     pub(super) path: PathBuf,
     pub(super) partition: Option<TopicPartition>,
     files: BTreeSet<(FileType, Offset)>,
+    /// What has the name of a file and is none.
+    pub(super) no_files: Vec<PathBuf>,
 }
 
 impl PartitionDir {
     pub(super) fn read(path: &Path) -> Result<Self, OfflineError> {
-        let mut files = BTreeSet::new();
+        let (mut files, mut no_files) = (BTreeSet::new(), Vec::new());
         for entry in fs::read_dir(path).map_err(refused(path))? {
-            let name = entry.map_err(refused(path))?.file_name();
-            if let Some(file) = name.to_str().and_then(parse_file_name)
-                && file.state == FileState::Live
-            {
+            let entry = entry.map_err(refused(path))?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let parsed = parse_file_name(name).filter(|file| file.state == FileState::Live);
+            let is_known = parsed.is_some() || [LEADER_EPOCH_FILE, PARTITION_METADATA_FILE].contains(&name);
+            if is_known && !entry.path().is_file() {
+                no_files.push(entry.path());
+            } else if let Some(file) = parsed {
                 files.insert((file.file_type, file.offset));
             }
         }
+        no_files.sort();
         let name = path.file_name().and_then(OsStr::to_str).and_then(parse_directory_name);
         let partition = match name {
             Some(DirectoryName::Partition(partition)) => Some(partition),
             _ => None,
         };
-        Ok(Self { path: path.to_owned(), partition, files })
+        Ok(Self { path: path.to_owned(), partition, files, no_files })
     }
 
     /// Offsets in the names of files of one kind, in order.
@@ -94,17 +101,17 @@ impl Target {
             return Ok(Self::Data(dir.to_owned(), partitions));
         }
         let partition = PartitionDir::read(dir)?;
-        if partition.partition.is_none() && partition.files.is_empty() {
+        if partition.partition.is_none() && partition.files.is_empty() && partition.no_files.is_empty() {
             return Err(OfflineError::NoLog(dir.to_owned()));
         }
         Ok(Self::Partition(partition))
     }
 
-    /// The partition, where it is one.
-    pub(super) fn read_partition(dir: &Path) -> Result<PartitionDir, OfflineError> {
-        match Self::read(dir)? {
-            Self::Partition(partition) => Ok(partition),
-            Self::Data(..) => Err(OfflineError::NoLog(dir.to_owned())),
+    /// The data directory that it is, or lies in.
+    pub(super) fn data_dir(&self) -> Option<PathBuf> {
+        match self {
+            Self::Data(path, _) => Some(path.clone()),
+            Self::Partition(partition) => data_dir_of(&partition.path),
         }
     }
 
@@ -119,7 +126,7 @@ impl Target {
 /// The data directory that a partition's directory lies in, where it lies in one.
 pub(super) fn data_dir_of(dir: &Path) -> Option<PathBuf> {
     let parent = fs::canonicalize(dir).ok()?.parent()?.to_owned();
-    parent.join(META_PROPERTIES_FILE).exists().then_some(parent)
+    [META_PROPERTIES_FILE, LOCK_FILE].iter().any(|name| parent.join(name).exists()).then_some(parent)
 }
 
 /// An offset checkpoint beside a partition; empty where it is missing or damaged.
@@ -132,7 +139,9 @@ pub(super) fn offsets_beside(
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(OffsetsByPartition::new()),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(OffsetsByPartition::new()),
+        Err(error) if [io::ErrorKind::InvalidData, io::ErrorKind::IsADirectory].contains(&error.kind()) => {
+            return Ok(OffsetsByPartition::new());
+        }
         Err(error) => return Err(refused(&path)(error)),
     };
     Ok(parse_offsets(&path, &text).unwrap_or_default())

@@ -6,6 +6,9 @@
 mod diff;
 mod explain;
 mod layout;
+mod metadata;
+mod progress;
+mod repair;
 mod verify;
 
 use std::{
@@ -21,9 +24,11 @@ use thiserror::Error;
 pub enum Command {
     /// Check every checksum, the order of offsets and epochs, indexes against logs, snapshots and checkpoint files.
     Verify(verify::Verify),
+    /// Plan, and with --execute carry out, what makes a damaged directory one that can be opened: nothing is deleted.
+    Repair(repair::Repair),
     /// Tell which segments retention and compaction take next, and why.
     Explain(explain::Explain),
-    /// Compare the batches of two partition directories.
+    /// Compare two partition directories, or two data directories: records, epochs, producers, configuration.
     Diff(diff::Diff),
 }
 
@@ -45,6 +50,9 @@ pub enum OfflineError {
     /// The directory holds no log.
     #[error("{} is neither a data directory nor that of a partition", .0.display())]
     NoLog(PathBuf),
+    /// One is a data directory, the other that of a partition.
+    #[error("{} and {} cannot be compared: one is a data directory, the other that of a partition", .0.display(), .1.display())]
+    Unlike(PathBuf, PathBuf),
     /// A `--config` that is not `key=value`.
     #[error("--config {0}: key=value is expected")]
     NotKeyValue(String),
@@ -72,10 +80,11 @@ fn refused(path: &Path) -> impl FnOnce(io::Error) -> OfflineError + '_ {
 }
 
 impl Command {
-    /// Runs it. Progress is shown on `errors` where standard error is a terminal.
-    pub fn run(&self, out: &mut dyn Write, errors: &mut dyn Write) -> Result<Outcome, OfflineError> {
+    /// Runs it. Progress is shown where standard error is a terminal.
+    pub fn run(&self, out: &mut dyn Write) -> Result<Outcome, OfflineError> {
         match self {
-            Self::Verify(verify) => verify.run(out, errors),
+            Self::Verify(verify) => verify.run(out),
+            Self::Repair(repair) => repair.run(out),
             Self::Explain(explain) => explain.run(out),
             Self::Diff(diff) => diff.run(out),
         }

@@ -2,26 +2,32 @@
 
 use std::{
     fmt,
-    io::{self, IsTerminal, Write},
-    path::Path,
-    time::{Duration, Instant},
+    io::{self, Write},
+    path::{Path, PathBuf},
 };
 
-use log_engine::{Corruption, LeaderEpoch, Offset, ProducerId, Rule as EngineRule, producer::SnapshotError};
+use indicatif::ProgressBar;
+use log_engine::{
+    Corruption, LeaderEpoch, Offset, ProducerId, Rule as EngineRule, TopicId, producer::SnapshotError,
+};
 use serde_json::json;
 use thiserror::Error;
 
 /// A rule that does not hold: the engine's, or one between two files.
 #[derive(Debug, Error)]
-pub(super) enum Rule {
+pub(in crate::offline) enum Rule {
     #[error(transparent)]
     Engine(#[from] EngineRule),
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
     #[error("the file is missing")]
     Missing,
+    #[error("it is no file")]
+    NotAFile,
     #[error("there is no segment of this base offset")]
     NoSegment,
+    #[error("topic id {found} is that of the topic {owner:?}, and this one has {expected}")]
+    OtherTopic { found: TopicId, owner: String, expected: TopicId },
     #[error("no batch begins at byte {target}, which the entry of offset {offset} points to")]
     NoBatchAt { target: u64, offset: Offset },
     #[error("no batch behind the place that the entry points to ends at offset {offset}")]
@@ -38,12 +44,12 @@ pub(super) enum Rule {
 
 /// Counts of a run.
 #[derive(Default, Debug)]
-pub(super) struct Counts {
-    pub(super) partitions: u64,
-    pub(super) segments: u64,
-    pub(super) batches: u64,
-    pub(super) bytes: u64,
-    pub(super) damages: u64,
+pub(in crate::offline) struct Counts {
+    pub(in crate::offline) partitions: u64,
+    pub(in crate::offline) segments: u64,
+    pub(in crate::offline) batches: u64,
+    pub(in crate::offline) bytes: u64,
+    pub(in crate::offline) damages: u64,
 }
 
 impl fmt::Display for Counts {
@@ -56,94 +62,100 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Where findings go as they are made.
-pub(super) struct Findings<'w> {
-    out: &'w mut dyn Write,
-    progress: &'w mut dyn Write,
-    is_json: bool,
-    shows_progress: bool,
-    total_bytes: u64,
-    shown: Instant,
-    pub(super) counts: Counts,
+/// One thing that is wrong.
+#[derive(Debug)]
+pub(in crate::offline) struct Damage {
+    pub(in crate::offline) file: PathBuf,
+    pub(in crate::offline) position: u64,
+    pub(in crate::offline) rule: Rule,
+    /// The bytes behind the position that cannot be read for it.
+    pub(in crate::offline) lost: Option<u64>,
 }
 
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+impl Damage {
+    pub(in crate::offline) fn new(file: &Path, position: u64, rule: impl Into<Rule>) -> Self {
+        Self { file: file.to_owned(), position, rule: rule.into(), lost: None }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: at byte {}: {}", self.file.display(), self.position, self.rule)?;
+        self.lost.map_or(Ok(()), |lost| write!(f, " ({lost} bytes are lost)"))
+    }
+}
+
+/// Who is told of damage as it is found.
+pub(in crate::offline) trait Told {
+    fn damage(&mut self, damage: Damage) -> io::Result<()>;
+}
+
+/// A line for each.
+pub(super) struct Lines<'w> {
+    pub(super) out: &'w mut dyn Write,
+    pub(super) is_json: bool,
+    pub(super) progress: ProgressBar,
+}
+
+impl Told for Lines<'_> {
+    fn damage(&mut self, damage: Damage) -> io::Result<()> {
+        let Self { out, is_json, progress } = self;
+        progress.suspend(|| {
+            if !*is_json {
+                return writeln!(out, "{damage}");
+            }
+            let line = json!({
+                "type": "damage", "file": damage.file.display().to_string(), "position": damage.position,
+                "rule": damage.rule.to_string(), "lostBytes": damage.lost,
+            });
+            writeln!(out, "{line}")
+        })
+    }
+}
+
+impl Lines<'_> {
+    pub(super) fn summary(self, counts: &Counts) -> io::Result<()> {
+        self.progress.finish_and_clear();
+        if !self.is_json {
+            return writeln!(self.out, "{counts}");
+        }
+        let Counts { partitions, segments, batches, bytes, damages } = counts;
+        let line = json!({
+            "type": "summary", "partitions": partitions, "segments": segments, "batches": batches,
+            "bytes": bytes, "damages": damages,
+        });
+        writeln!(self.out, "{line}")
+    }
+}
+
+/// What a walk finds: counted, shown as progress, told.
+pub(in crate::offline) struct Findings<'w> {
+    told: &'w mut dyn Told,
+    progress: ProgressBar,
+    pub(in crate::offline) counts: Counts,
+}
 
 impl<'w> Findings<'w> {
-    pub(super) fn new(
-        out: &'w mut dyn Write,
-        progress: &'w mut dyn Write,
-        is_json: bool,
-        total_bytes: u64,
-    ) -> Self {
-        let shows_progress = io::stderr().is_terminal();
-        let (shown, counts) = (Instant::now(), Counts::default());
-        Self { out, progress, is_json, shows_progress, total_bytes, shown, counts }
+    pub(in crate::offline) fn new(told: &'w mut dyn Told, progress: ProgressBar) -> Self {
+        Self { told, progress, counts: Counts::default() }
     }
 
     pub(super) fn corruption(&mut self, corruption: Corruption) -> io::Result<()> {
-        self.damage(&corruption.file, corruption.position, &corruption.rule.into(), None)
+        self.tell(Damage::new(&corruption.file, corruption.position, corruption.rule))
     }
 
-    /// One line. `lost` are the bytes behind the position that cannot be read for it.
-    pub(super) fn damage(
-        &mut self,
-        file: &Path,
-        position: u64,
-        rule: &Rule,
-        lost: Option<u64>,
-    ) -> io::Result<()> {
+    pub(super) fn damage(&mut self, file: &Path, position: u64, rule: impl Into<Rule>) -> io::Result<()> {
+        self.tell(Damage::new(file, position, rule))
+    }
+
+    pub(super) fn tell(&mut self, damage: Damage) -> io::Result<()> {
         self.counts.damages += 1;
-        self.clear_progress();
-        if self.is_json {
-            let line = json!({
-                "type": "damage", "file": file.display().to_string(), "position": position,
-                "rule": rule.to_string(), "lostBytes": lost,
-            });
-            return writeln!(self.out, "{line}");
-        }
-        write!(self.out, "{}: at byte {position}: {rule}", file.display())?;
-        match lost {
-            Some(lost) => writeln!(self.out, " ({lost} bytes are lost)"),
-            None => writeln!(self.out),
-        }
+        self.told.damage(damage)
     }
 
-    pub(super) fn progress(&mut self) {
-        if self.shows_progress && self.shown.elapsed() >= PROGRESS_EVERY {
-            const WIDTH: u64 = 40;
-            self.shown = Instant::now();
-            let done = self.counts.bytes.min(self.total_bytes);
-            let filled = (done * WIDTH).checked_div(self.total_bytes).unwrap_or(0) as usize;
-            let percent = (done * 100).checked_div(self.total_bytes).unwrap_or(0);
-            let _ = write!(
-                self.progress,
-                "\r[{:<width$}] {percent:3} %",
-                "#".repeat(filled),
-                width = WIDTH as usize
-            );
-        }
-    }
-
-    fn clear_progress(&mut self) {
-        if self.shows_progress {
-            let _ = write!(self.progress, "\r\x1b[K");
-        }
-    }
-
-    pub(super) fn finish(mut self) -> io::Result<Counts> {
-        self.clear_progress();
-        let counts = self.counts;
-        if self.is_json {
-            let Counts { partitions, segments, batches, bytes, damages } = counts;
-            let line = json!({
-                "type": "summary", "partitions": partitions, "segments": segments, "batches": batches,
-                "bytes": bytes, "damages": damages,
-            });
-            writeln!(self.out, "{line}")?;
-        } else {
-            writeln!(self.out, "{counts}")?;
-        }
-        Ok(counts)
+    /// So many more bytes of records were read.
+    pub(super) fn read_bytes(&mut self, bytes: u64) {
+        self.counts.bytes += bytes;
+        self.progress.inc(bytes);
     }
 }

@@ -23,7 +23,7 @@ fn tell<E: Entry>(
     position: u64,
     rule: Rule,
 ) -> io::Result<()> {
-    findings.damage(&entries.path, position, &rule, None)
+    findings.damage(&entries.path, position, rule)
 }
 
 /// The entry that comes next, if the file can still be read; tells why where it cannot.

@@ -1,13 +1,13 @@
 //! `verify`: everything that can be wrong with a log's files, one line each.
 
-mod damage;
+pub(super) mod damage;
 mod entries;
 mod indexes;
 mod partition;
 
 use std::{
     collections::BTreeMap,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -17,13 +17,12 @@ use log_engine::{
     log_dir::{META_PROPERTIES_FILE, MetaProperties},
 };
 
-use self::{
-    damage::{Findings, Rule},
-    partition::read_text,
-};
+use self::damage::{Findings, Lines, Rule};
 use super::{
     OfflineError, Outcome,
     layout::{PartitionDir, Target, offsets_beside},
+    metadata::ClusterFacts,
+    progress, refused,
 };
 
 /// Arguments of `verify`.
@@ -41,29 +40,43 @@ pub struct Verify {
 }
 
 impl Verify {
-    pub(super) fn run(&self, out: &mut dyn Write, errors: &mut dyn Write) -> Result<Outcome, OfflineError> {
+    pub(super) fn run(&self, out: &mut dyn Write) -> Result<Outcome, OfflineError> {
         let targets: Vec<Target> =
             self.directories.iter().map(|dir| Target::read(dir)).collect::<Result<_, _>>()?;
-        let bytes = targets.iter().flat_map(Target::partitions).map(PartitionDir::size_bytes).sum();
-        let mut findings = Findings::new(out, errors, self.json, bytes);
+        let progress = progress::bar(records_bytes(&targets));
+        let mut lines = Lines { out, is_json: self.json, progress: progress.clone() };
+        let mut findings = Findings::new(&mut lines, progress);
         for target in &targets {
-            self.verify(target, &mut findings)?;
+            verify(target, self.allow_gaps, &mut findings)?;
         }
-        let counts = findings.finish()?;
+        let counts = findings.counts;
+        lines.summary(&counts)?;
         Ok(if counts.damages == 0 { Outcome::InOrder } else { Outcome::Differs })
     }
+}
 
-    fn verify(&self, target: &Target, findings: &mut Findings<'_>) -> Result<(), OfflineError> {
-        let mut ends = BTreeMap::new();
-        for dir in target.partitions() {
-            let end = partition::verify(dir, self.allow_gaps || was_compacted(dir)?, findings)?;
-            ends.extend(dir.partition.clone().map(|partition| (partition, end)));
-        }
-        match target {
-            Target::Data(dir, _) => verify_checkpoints(dir, &ends, findings),
-            Target::Partition(_) => Ok(()),
-        }
+/// Bytes that a run over these reads.
+pub(super) fn records_bytes(targets: &[Target]) -> u64 {
+    targets.iter().flat_map(Target::partitions).map(PartitionDir::size_bytes).sum()
+}
+
+/// Checks a data directory or a partition; answers where each log ends.
+pub(super) fn verify(
+    target: &Target,
+    allow_gaps: bool,
+    findings: &mut Findings<'_>,
+) -> Result<BTreeMap<TopicPartition, Offset>, OfflineError> {
+    let facts = target.data_dir().map(|dir| ClusterFacts::read(&dir)).transpose()?.flatten();
+    let mut ends = BTreeMap::new();
+    for dir in target.partitions() {
+        let may_have_gaps = allow_gaps || was_compacted(dir)?;
+        let end = partition::verify(dir, may_have_gaps, facts.as_ref(), findings)?;
+        ends.extend(dir.partition.clone().map(|partition| (partition, end)));
     }
+    if let Target::Data(dir, _) = target {
+        verify_checkpoints(dir, &ends, findings)?;
+    }
+    Ok(ends)
 }
 
 // Only compaction leaves gaps between offsets, and it notes how far it came.
@@ -79,8 +92,9 @@ fn verify_checkpoints(
 ) -> Result<(), OfflineError> {
     let path = dir.join(META_PROPERTIES_FILE);
     match read_text(&path)? {
-        None => findings.damage(&path, 0, &Rule::Missing, None)?,
-        Some(text) => {
+        Text::Missing => findings.damage(&path, 0, Rule::Missing)?,
+        Text::NoFile => findings.damage(&path, 0, Rule::NotAFile)?,
+        Text::Content(text) => {
             MetaProperties::parse(&path, &text)
                 .map_or_else(|error| findings.corruption(error), |_| Ok(()))?;
         }
@@ -97,7 +111,11 @@ fn verify_offsets(
     ends: &BTreeMap<TopicPartition, Offset>,
     findings: &mut Findings<'_>,
 ) -> Result<(), OfflineError> {
-    let Some(text) = read_text(path)?.filter(|text| !text.is_empty()) else { return Ok(()) };
+    let text = match read_text(path)? {
+        Text::Content(text) if !text.is_empty() => text,
+        Text::NoFile => return Ok(findings.damage(path, 0, Rule::NotAFile)?),
+        Text::Content(_) | Text::Missing => return Ok(()),
+    };
     let offsets = match parse_offsets(path, &text) {
         Ok(offsets) => offsets,
         Err(corruption) => return Ok(findings.corruption(corruption)?),
@@ -105,8 +123,26 @@ fn verify_offsets(
     for (partition, offset) in offsets {
         if let Some(&end) = ends.get(&partition).filter(|end| offset > **end) {
             let rule = Rule::BehindEnd { partition: partition.to_string(), offset, end };
-            findings.damage(path, 0, &rule, None)?;
+            findings.damage(path, 0, rule)?;
         }
     }
     Ok(())
+}
+
+/// What a small text file holds.
+enum Text {
+    Missing,
+    /// Something else has its name.
+    NoFile,
+    /// Its text. Bytes that are no text make it malformed, not unreadable.
+    Content(String),
+}
+
+fn read_text(path: &Path) -> Result<Text, OfflineError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Text::Content(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Text::Missing),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(Text::NoFile),
+        Err(error) => Err(refused(path)(error)),
+    }
 }

@@ -7,25 +7,36 @@ use log_engine::{
     checkpoint::{LEADER_EPOCH_FILE, parse_epochs},
     epoch::{EpochCache, EpochEntry},
     inspect::{BatchAt, FileType, Found, SegmentFile},
-    log_dir::{PARTITION_METADATA_FILE, parse_partition_metadata},
+    log_dir::{CLUSTER_METADATA_TOPIC, PARTITION_METADATA_FILE, parse_partition_metadata},
     producer::snapshot,
 };
 
 use super::{
-    damage::{Findings, Rule},
+    Text,
+    damage::{Damage, Findings, Rule},
     indexes::{self, IndexChecks, OffsetIndexCheck, TimeIndexCheck, TxnIndexCheck},
+    read_text,
 };
-use crate::offline::{OfflineError, layout::PartitionDir, refused};
+use crate::offline::{
+    OfflineError,
+    layout::PartitionDir,
+    metadata::{ClusterFacts, snapshots},
+    refused,
+};
 
 /// Checks a partition; answers where its log ends.
 pub(super) fn verify(
     dir: &PartitionDir,
     may_have_gaps: bool,
+    facts: Option<&ClusterFacts>,
     findings: &mut Findings<'_>,
 ) -> Result<Offset, OfflineError> {
     findings.counts.partitions += 1;
+    for path in &dir.no_files {
+        findings.damage(path, 0, Rule::NotAFile)?;
+    }
     let epochs = read_epochs(dir, findings)?;
-    read_identity(dir, findings)?;
+    read_identity(dir, facts, findings)?;
     let first = dir.offsets(FileType::Log).next().unwrap_or(Offset::ZERO);
     let mut walk = PartitionWalk {
         dir,
@@ -42,7 +53,8 @@ pub(super) fn verify(
     }
     let end = walk.end;
     orphans(dir, findings)?;
-    snapshots(dir, end, findings)?;
+    producer_snapshots(dir, end, findings)?;
+    metadata_snapshots(dir, findings)?;
     Ok(end)
 }
 
@@ -79,15 +91,15 @@ impl PartitionWalk<'_, '_> {
                     self.expected = Some(batch.at.last_offset.next());
                     self.end = self.end.max(batch.at.last_offset.next());
                     self.findings.counts.batches += 1;
-                    self.findings.counts.bytes += batch.at.size;
-                    self.findings.progress();
+                    self.findings.read_bytes(batch.at.size);
                 }
                 Found::Damage { corruption, resumes_at } => {
                     let position = corruption.position;
                     let lost = resumes_at.unwrap_or(file.size_bytes()) - position;
                     let lost = (lost > 0).then_some(lost);
-                    self.findings.damage(&path, position, &corruption.rule.into(), lost)?;
-                    self.findings.counts.bytes += lost.unwrap_or(0);
+                    let damage = Damage { lost, ..Damage::new(&path, position, corruption.rule) };
+                    self.findings.tell(damage)?;
+                    self.findings.read_bytes(lost.unwrap_or(0));
                     self.expected = None;
                     indexes.give_up();
                 }
@@ -99,8 +111,7 @@ impl PartitionWalk<'_, '_> {
     fn check_base(&mut self, base: Offset, path: &Path) -> io::Result<()> {
         match self.expected {
             Some(expected) if base < expected || (base > expected && !self.may_have_gaps) => {
-                let rule = EngineRule::SegmentOrder { base, expected }.into();
-                self.findings.damage(path, 0, &rule, None)
+                self.findings.damage(path, 0, EngineRule::SegmentOrder { base, expected })
             }
             _ => Ok(()),
         }
@@ -110,8 +121,8 @@ impl PartitionWalk<'_, '_> {
         match self.expected {
             // The old formats say only where a batch ends.
             Some(expected) if batch.base_offset > expected && !self.may_have_gaps && batch.magic >= 2 => {
-                let rule = EngineRule::OffsetGap { base: batch.base_offset, expected }.into();
-                self.findings.damage(path, batch.position, &rule, None)
+                let rule = EngineRule::OffsetGap { base: batch.base_offset, expected };
+                self.findings.damage(path, batch.position, rule)
             }
             _ => Ok(()),
         }
@@ -134,14 +145,14 @@ impl PartitionWalk<'_, '_> {
         }
         self.epoch_told = told;
         let rule = Rule::Epoch { log: batch.leader_epoch, offset: batch.base_offset, file };
-        self.findings.damage(&self.dir.path.join(LEADER_EPOCH_FILE), 0, &rule, None)
+        self.findings.damage(&self.dir.path.join(LEADER_EPOCH_FILE), 0, rule)
     }
 
     fn indexes(&mut self, base: Offset) -> Result<IndexChecks, OfflineError> {
         let (dir, gaps) = (self.dir, self.may_have_gaps);
         for file_type in [FileType::OffsetIndex, FileType::TimeIndex] {
             if !dir.has(file_type, base) {
-                self.findings.damage(&dir.file(file_type, base), 0, &Rule::Missing, None)?;
+                self.findings.damage(&dir.file(file_type, base), 0, Rule::Missing)?;
             }
         }
         let at = |file_type| dir.has(file_type, base).then(|| dir.file(file_type, base));
@@ -166,22 +177,26 @@ impl PartitionWalk<'_, '_> {
 fn orphans(dir: &PartitionDir, findings: &mut Findings<'_>) -> io::Result<()> {
     for file_type in [FileType::OffsetIndex, FileType::TimeIndex, FileType::TxnIndex] {
         for base in dir.offsets(file_type).filter(|base| !dir.has(FileType::Log, *base)) {
-            findings.damage(&dir.file(file_type, base), 0, &Rule::NoSegment, None)?;
+            findings.damage(&dir.file(file_type, base), 0, Rule::NoSegment)?;
         }
     }
     Ok(())
 }
 
-fn snapshots(dir: &PartitionDir, end: Offset, findings: &mut Findings<'_>) -> Result<(), OfflineError> {
+fn producer_snapshots(
+    dir: &PartitionDir,
+    end: Offset,
+    findings: &mut Findings<'_>,
+) -> Result<(), OfflineError> {
     for offset in dir.offsets(FileType::ProducerSnapshot) {
         let path = dir.file(FileType::ProducerSnapshot, offset);
         let bytes = fs::read(&path).map_err(refused(&path))?;
         if let Err(error) = snapshot::decode(&bytes) {
-            findings.damage(&path, 0, &error.into(), None)?;
+            findings.damage(&path, 0, error)?;
         }
         if offset > end {
             let partition = dir.path.display().to_string();
-            findings.damage(&path, 0, &Rule::BehindEnd { partition, offset, end }, None)?;
+            findings.damage(&path, 0, Rule::BehindEnd { partition, offset, end })?;
         }
     }
     Ok(())
@@ -189,8 +204,11 @@ fn snapshots(dir: &PartitionDir, end: Offset, findings: &mut Findings<'_>) -> Re
 
 fn read_epochs(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<Option<EpochCache>, OfflineError> {
     let path = dir.path.join(LEADER_EPOCH_FILE);
-    // Absent or empty, it is made anew from the batches.
-    let Some(text) = read_text(&path)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let text = match read_text(&path)? {
+        Text::Content(text) if !text.is_empty() => text,
+        // Absent or empty, it is made anew from the batches.
+        Text::Content(_) | Text::Missing | Text::NoFile => return Ok(None),
+    };
     let entries = match parse_epochs(&path, &text) {
         Ok(entries) => entries,
         Err(corruption) => {
@@ -204,28 +222,47 @@ fn read_epochs(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<Option
         let contradicts =
             |pair: &[EpochEntry]| EpochCache::from_entries(pair.iter().copied()).entries() != pair;
         let entry = entries.windows(2).position(contradicts).map_or(0, |before| before + 1);
-        let rule = EngineRule::CheckpointLine { line: entry + 3 }.into();
-        findings.damage(&path, 0, &rule, None)?;
+        let rule = EngineRule::CheckpointLine { line: entry + 3 };
+        findings.damage(&path, 0, rule)?;
         return Ok(None);
     }
     Ok(Some(cache))
 }
 
-fn read_identity(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<(), OfflineError> {
+fn read_identity(
+    dir: &PartitionDir,
+    facts: Option<&ClusterFacts>,
+    findings: &mut Findings<'_>,
+) -> Result<(), OfflineError> {
     let path = dir.path.join(PARTITION_METADATA_FILE);
-    if let Some(text) = read_text(&path)?
-        && let Err(corruption) = parse_partition_metadata(&path, &text)
+    let Text::Content(text) = read_text(&path)? else { return Ok(()) };
+    let found = match parse_partition_metadata(&path, &text) {
+        Ok(found) => found,
+        Err(corruption) => return Ok(findings.corruption(corruption)?),
+    };
+    // An id that no topic has may be that of a topic that is deleted by now: the directory is still on its way out.
+    if let (Some(facts), Some(partition)) = (facts, &dir.partition)
+        && let (Some(expected), Some(owner)) = (facts.topic_id(&partition.topic), facts.topic_of(found))
+        && owner != &*partition.topic
     {
-        findings.corruption(corruption)?;
+        findings.damage(&path, 0, Rule::OtherTopic { found, owner: owner.to_owned(), expected })?;
     }
     Ok(())
 }
 
-/// A small text file, `None` if there is none; bytes that are no text make it malformed, not unreadable.
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, OfflineError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(refused(path)(error)),
+fn metadata_snapshots(dir: &PartitionDir, findings: &mut Findings<'_>) -> Result<(), OfflineError> {
+    if dir.partition.as_ref().is_none_or(|partition| &*partition.topic != CLUSTER_METADATA_TOPIC) {
+        return Ok(());
     }
+    for (_, path) in snapshots(&dir.path)? {
+        // Offsets inside count from 0.
+        let file = SegmentFile::open(&path, Offset::ZERO).map_err(refused(&path))?;
+        let mut batches = file.batches(None);
+        while let Some(found) = batches.next_found().map_err(refused(&path))? {
+            if let Found::Damage { corruption, .. } = found {
+                findings.corruption(corruption)?;
+            }
+        }
+    }
+    Ok(())
 }

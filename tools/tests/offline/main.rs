@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod repair;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -285,7 +287,7 @@ fn two_copies_of_a_log_are_the_same_until_a_batch_differs() {
     let (left, right) = (left.join("codec-none-0"), right.join("codec-none-0"));
     let output = klamm_log(&["diff"], &[&left, &right]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
-    assert!(text(&output).ends_with("the logs hold the same batches\n"));
+    assert!(text(&output).ends_with("the logs hold the same\n"));
 
     let mut second = 0;
     edit(&right.join(format!("{FIRST}.log")), |bytes| {
@@ -297,4 +299,45 @@ fn two_copies_of_a_log_are_the_same_until_a_batch_differs() {
     let told = text(&output);
     assert!(told.contains(&format!("at byte {second}: offsets ")), "{told}");
     assert!(told.contains("right: the log ends here"), "{told}");
+}
+
+#[test]
+fn two_logs_of_the_same_batches_may_differ_in_what_lies_beside_them() {
+    let (_temporary, left) = stopped();
+    let (_other, right) = stopped();
+    fs::write(right.join("epochs-0/leader-epoch-checkpoint"), "0\n1\n4 0\n").unwrap();
+    fs::write(right.join("rolled-0/partition.metadata"), "version: 0\ntopic_id: zoxu-eL8TzSWqd_wyViODA")
+        .unwrap();
+    fs::remove_dir_all(right.join("plain-0")).unwrap();
+    let output = klamm_log(&["diff"], &[&left, &right]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let told = text(&output);
+    for line in [
+        "epochs-0: leader epochs: left ",
+        "rolled-0: topic id: left ",
+        "plain-0: only left",
+        "the logs hold the same batches, and differ beside them",
+    ] {
+        assert!(told.contains(line), "{line}: {told}");
+    }
+    let output = klamm_log(&["diff"], &[&left, &right.join("rolled-0")]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+}
+
+#[test]
+fn the_first_record_that_differs_is_named() {
+    let (_temporary, left) = stopped();
+    let (none, gzip) = (left.join("codec-none-0"), left.join("codec-gzip-0"));
+    let told = text(&klamm_log(&["diff"], &[&none, &gzip]));
+    assert!(told.contains("headers differ in attributes"), "{told}");
+    assert!(told.contains("; the records are the same") || told.contains("; record "), "{told}");
+}
+
+#[test]
+fn a_topics_configuration_is_read_from_the_metadata_log_beside_it() {
+    let (_temporary, dir) = stopped();
+    let told = text(&klamm_log(&["explain"], &[&dir.join("rolled-0")]));
+    assert!(told.contains("config: index.interval.bytes=200 (topic), segment.ms=60000 (topic)"), "{told}");
+    let told = text(&klamm_log(&["explain", "--config", "segment.ms=4096"], &[&dir.join("rolled-0")]));
+    assert!(told.contains("segment.ms=4096 (given)"), "{told}");
 }
