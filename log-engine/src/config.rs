@@ -160,51 +160,52 @@ pub enum TargetCompression {
 /// Configuration of one log, named as Kafka names the keys of a topic.
 #[derive(Clone, PartialEq, Debug)]
 pub struct LogConfig {
-    /// `segment.bytes`, at most 2^31 - 1.
+    /// `segment.bytes`: a batch that would make a segment longer begins the next. Bytes, 2^20 to 2^31 - 1, default 2^30.
     pub segment_bytes: u32,
-    /// `segment.ms`.
+    /// `segment.ms`: a segment whose first record is older than the batch to append by more is left. 1 or more, default a week.
     pub segment_ms: i64,
-    /// `segment.jitter.ms`.
+    /// `segment.jitter.ms`: of `segment_ms`, up to so much is taken off, drawn for each segment. 0 or more, default 0.
     pub segment_jitter_ms: i64,
-    /// `segment.index.bytes`.
+    /// `segment.index.bytes`: a segment with an index of this size is left. 4 to 2^31 - 1, default 10 MiB.
     pub segment_index_bytes: u32,
-    /// `index.interval.bytes`.
+    /// `index.interval.bytes`: bytes of batches between two index entries. 0 to 2^31 - 1, default 4096.
     pub index_interval_bytes: u32,
-    /// `max.message.bytes`.
+    /// `max.message.bytes`: a larger batch of a client is refused. 0 to 2^31 - 1, default 1 MiB and a little.
     pub max_message_bytes: u32,
-    /// `message.timestamp.type`.
+    /// `message.timestamp.type`: the producer's time (default), or that of the append.
     pub message_timestamp_type: TimestampType,
-    /// `message.timestamp.before.max.ms`.
+    /// `message.timestamp.before.max.ms`: records older than this against the clock are refused. 0 or more, default without end.
     pub message_timestamp_before_max_ms: i64,
-    /// `message.timestamp.after.max.ms`.
+    /// `message.timestamp.after.max.ms`: records newer than this against the clock are refused. 0 or more, default an hour.
     pub message_timestamp_after_max_ms: i64,
-    /// `compression.type`.
+    /// `compression.type`: how batches are stored; default as they come.
     pub compression_type: TargetCompression,
-    /// `compression.gzip.level`.
+    /// `compression.gzip.level`: 1 to 9, or -1 for the codec's own; default -1.
     pub compression_gzip_level: i32,
-    /// `compression.lz4.level`.
+    /// `compression.lz4.level`: 1 to 17, default 9.
     pub compression_lz4_level: i32,
-    /// `compression.zstd.level`.
+    /// `compression.zstd.level`: -131072 to 22, default 3.
     pub compression_zstd_level: i32,
-    /// `cleanup.policy`.
+    /// `cleanup.policy`: what becomes of old records; default deletion.
     pub cleanup_policy: CleanupPolicy,
-    /// `retention.ms`; -1 keeps records of any age.
+    /// `retention.ms`: a segment goes once its newest record is older. -1 keeps records of any age; default a week.
     pub retention_ms: i64,
-    /// `retention.bytes`; -1 keeps any number.
+    /// `retention.bytes`: the oldest segment goes if what is more than this covers it whole. -1, the default, keeps any number.
     pub retention_bytes: i64,
-    /// `delete.retention.ms`.
+    /// `delete.retention.ms`: how long compaction keeps a tombstone or marker once it has passed it. 0 or more, default a day.
     pub delete_retention_ms: i64,
-    /// `min.cleanable.dirty.ratio`.
+    /// `min.cleanable.dirty.ratio`: a log whose dirty part is a larger share than this is compacted. 0 to 1, default 0.5.
     pub min_cleanable_dirty_ratio: f64,
-    /// `min.compaction.lag.ms`.
+    /// `min.compaction.lag.ms`: younger records are not compacted. 0 or more, default 0.
     pub min_compaction_lag_ms: i64,
-    /// `max.compaction.lag.ms`.
+    /// `max.compaction.lag.ms`: a log with an older dirty record is compacted whatever its share. 1 or more, default without end.
     pub max_compaction_lag_ms: i64,
-    /// `file.delete.delay.ms`.
+    /// `file.delete.delay.ms`: how long files that were deleted stay under a name ending in `.deleted`. 0 or more, default a minute.
     pub file_delete_delay_ms: i64,
-    /// `flush.messages`; 1 makes every append durable before it is acknowledged.
+    /// `flush.messages`: 1 makes every append durable before it is acknowledged; more is left to `flush_ms` and the system. 1 or more,
+    /// default without end.
     pub flush_messages: i64,
-    /// `flush.ms`: a flush in the background, that no acknowledgement waits for.
+    /// `flush.ms`: a flush in the background, that no acknowledgement waits for. 0 or more, default without end.
     pub flush_ms: i64,
     /// `klamm.flush.policy`, where it is set.
     pub klamm_flush_policy: Option<FlushPolicy>,

@@ -7,6 +7,7 @@ mod dependencies;
 mod layers;
 mod links;
 mod size;
+mod surface;
 mod tree;
 mod words;
 
@@ -77,4 +78,23 @@ fn the_largest_files_and_functions_are_reported() {
     let report = size::report(tree.rust().map(|file| (file.path.as_str(), file.code())));
     println!("{report}");
     assert!(report.lines().count() > 10, "the tree has files and functions to report");
+}
+
+#[test]
+fn the_engine_promises_the_names_that_are_written_down_and_no_others() {
+    let tree = Tree::read();
+    let module = |name: &'static str, path: &str| (name, tree.text(path).to_owned());
+    let modules = [
+        module("", "log-engine/src/lib.rs"),
+        module("operation::", "log-engine/src/operation.rs"),
+        module("batch::", "log-engine/src/batch/mod.rs"),
+        module("inspect::", "log-engine/src/inspect/mod.rs"),
+    ];
+    let list = include_str!("surface.txt");
+    assert_none(
+        "public names of log-engine that differ from tests/tidy/surface.txt",
+        &surface::differences(list, &modules),
+    );
+    let at_root = surface::names(&modules[0].1).len();
+    assert!(at_root <= surface::NAMES_MAX, "{at_root} names at the root of log-engine");
 }

@@ -17,7 +17,9 @@ use crate::types::Offset;
 
 impl Engine {
     /// Stops: what is on its way arrives, everything is flushed, and each directory in which all that went well gets
-    /// the marker of a clean stop. Appends are refused from now on.
+    /// the marker of a clean stop. Appends are refused from now on; reads go on. Dropping an engine without it is as a crash of
+    /// the process: nothing that was acknowledged is lost, and the next start looks at what lies behind the recovery points. The
+    /// first error of any directory is answered, after all were tried.
     pub fn close(&self) -> io::Result<()> {
         self.moves.stop();
         self.scrubber.stop();

@@ -19,7 +19,8 @@ use crate::types::{Offset, TopicId, TopicPartition};
 
 impl Engine {
     /// The log of a partition, created where there is none, with `config` in force from now on. The configuration is in
-    /// no file: after a start a log has [`crate::EngineConfig::log_defaults`] until it is given another one.
+    /// no file: after a start a log has [`crate::EngineConfig::log_defaults`] until it is given another one. `topic_id` counts
+    /// only where the log is created.
     pub fn open_or_create_log(
         &self,
         partition: &TopicPartition,

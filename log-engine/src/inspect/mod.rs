@@ -92,6 +92,7 @@ fn entries<'a, E: Entry>(
 mod tests {
     use super::*;
     use crate::batch::HEADER_LEN;
+    use crate::producer::snapshot;
 
     #[test]
     fn the_page_about_the_format_has_the_lengths_that_the_code_has() {
@@ -102,6 +103,8 @@ mod tests {
             format!("| `.txnindex` | {TXN_INDEX_ENTRY_LEN} |"),
             format!("a header is {HEADER_LEN} bytes"),
             format!("| {HEADER_LEN} | | records"),
+            format!("| {} | {} each | entries |", snapshot::ENTRIES, snapshot::ENTRY_LEN),
+            format!("| version: {} |", snapshot::VERSION),
         ] {
             assert!(page.contains(&line), "{line}");
         }

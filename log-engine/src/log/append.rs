@@ -67,8 +67,8 @@ impl AppendRequest {
     }
 }
 
-/// Becomes the place of the records once they are stored and can be read: a future, and something a thread can wait
-/// for.
+/// Becomes the place of the records once they are stored and can be read: a future that needs no runtime, and something a thread
+/// can wait for. A ticket that is dropped changes nothing: the records are stored all the same.
 pub type AppendTicket = Ticket<Appended, AppendError>;
 
 /// Where appended records are.
@@ -136,7 +136,14 @@ struct Prepared {
 const UNFOLDED_AT_ONCE_MAX: DecompressionCap = DecompressionCap::new(2 << 20);
 
 impl Log {
-    /// Appends record batches. What breaks a rule is refused at once; whether the rest got stored, the ticket tells.
+    /// Appends record batches. What breaks a rule is refused at once, and nothing of the request is stored then:
+    /// [`AppendError::Invalid`], [`AppendError::Producer`], [`AppendError::OutOfOrder`]. Whether the rest got stored, the ticket
+    /// tells; [`AppendError::is_full`] where the same may go well once there is room. May wait for the disk.
+    ///
+    /// The request is stored whole or not at all while the process lives. A crash before the ticket resolves leaves the
+    /// request, the first batches of it, or nothing. After the ticket resolved, a crash of the process leaves all of it, and one of
+    /// the machine what the log's [`crate::FlushPolicy`] promises: a suffix of the log may be missing under
+    /// [`crate::FlushPolicy::Os`], nothing under the others.
     pub fn append(self: &Arc<Self>, request: AppendRequest) -> Result<AppendTicket, AppendError> {
         let config = self.config();
         let now = self.home.clock.now();
@@ -147,7 +154,8 @@ impl Log {
         self.append_prepared(Prepared::new(request, config, valid, now))
     }
 
-    /// The same for a thread that must not wait for the disk: what would is handed back.
+    /// As [`Log::append`], for a thread that must not wait for the disk: what would is handed back, for
+    /// [`PostponedAppend::append`] on another thread. Until that is done, append nothing that has to come behind it.
     pub fn try_append(self: &Arc<Self>, request: AppendRequest) -> Result<Attempt, AppendError> {
         let config = self.config();
         if !self.home.committer.has_room() || is_rewritten(&request.records, &config) {

@@ -39,8 +39,8 @@ pub struct FoundOffset {
 }
 
 impl Log {
-    /// Finds an offset by time. Reads index entries, batch headers and at most the records of one batch; may wait for
-    /// the disk.
+    /// Finds an offset by time; `None` where no record fits that the isolation sees. Reads index entries, batch headers and at
+    /// most the records of one batch; may wait for the disk.
     pub fn offset_for_timestamp(
         &self,
         query: TimestampQuery,

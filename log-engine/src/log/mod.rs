@@ -154,7 +154,8 @@ impl Log {
         self.offsets.snapshot()
     }
 
-    /// Moves the high watermark forward, within the log. Answers whether it moved.
+    /// Moves the high watermark forward, within the log; it never moves back but where the log is cut. Answers whether it moved. In
+    /// memory at once; the next start has the one that was last written in the background or by [`crate::Engine::close`].
     pub fn set_high_watermark(&self, to: Offset) -> bool {
         let moved = self.offsets.raise_high_watermark(to);
         if moved && self.offsets.has_unstable() {
@@ -177,7 +178,7 @@ impl Log {
         self.end_listener.set(listener).is_ok()
     }
 
-    /// The segments, oldest first.
+    /// The segments, oldest first; the last one is written to.
     pub fn segments_info(&self) -> Vec<SegmentInfo> {
         self.segments().iter().map(|segment| segment.info()).collect()
     }

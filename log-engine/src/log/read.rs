@@ -21,7 +21,7 @@ use super::{Log, LogOffsets};
 pub struct ReadRequest {
     /// The first offset wanted. The answer begins with the batch that holds it.
     pub from: Offset,
-    /// Bytes wanted at most. The last batch may be cut.
+    /// Bytes wanted at most. The last batch may be cut: take it for what comes next time.
     pub max_bytes: usize,
     /// Whether the first batch comes whole although it is larger than `max_bytes`.
     pub at_least_one: bool,
@@ -104,7 +104,7 @@ impl Fetched {
         self.len() == 0
     }
 
-    /// A copy of the records.
+    /// A copy of the records. Reads the file, and so may wait for the disk or fail as it does.
     pub fn to_bytes(&self) -> io::Result<Bytes> {
         match &self.data {
             FetchedData::Empty => Ok(Bytes::new()),
@@ -118,7 +118,12 @@ impl Fetched {
 }
 
 impl Log {
-    /// Reads from an offset on. Takes no lock that an append waits under, and never reads past what was published.
+    /// Reads from an offset on. Takes no lock that an append waits under, and never reads past what was published. At the end
+    /// that the isolation sees the answer is empty.
+    ///
+    /// [`ReadError::OffsetOutOfRange`] before the log's start and behind its end; [`ReadError::Corrupt`] where a range begins
+    /// that was found damaged, which one can read on behind; [`ReadError::WouldBlock`] only with [`ReadMode::CachedOnly`].
+    /// The checksums of the batches are not looked at: that is the reader's to do, see [`crate::batch::BatchView::crc_is_valid`].
     pub fn read(&self, request: &ReadRequest) -> Result<Fetched, ReadError> {
         if let Some(offline) = self.home.dir_state().offline() {
             return Err(OfflineError(Arc::clone(offline)).into());

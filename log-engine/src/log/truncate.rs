@@ -26,7 +26,8 @@ use super::producers::{load_newest, remove_snapshots, replay};
 use super::tail::Tail;
 
 impl Log {
-    /// Removes the records from `end` on, durably; answers whether there were any. Nothing is on its way meanwhile.
+    /// Removes the records from `end` on, durably; answers whether there were any. Nothing is on its way meanwhile. A crash
+    /// meanwhile leaves the log as it was, or cut at or behind `end`: cut again.
     pub fn truncate_to(self: &Arc<Self>, end: Offset) -> Result<bool, TruncateError> {
         let exchange = self.compaction.exchange();
         // A flush under way would note a recovery point, and a producer snapshot, of records that are cut here.
@@ -116,7 +117,8 @@ impl Log {
     }
 
     /// Moves the log start forward: records before `start` are no longer read, and whole segments of them are removed
-    /// by the next retention. Answers the log start, which never moves back.
+    /// by the next retention. Answers the log start, which never moves back. Not durable by itself: a crash may bring records
+    /// back until [`crate::Engine::note_log_starts`].
     pub fn delete_records_before(&self, start: Offset) -> Result<Offset, TruncateError> {
         let offsets = self.offsets();
         if start > offsets.high_watermark {

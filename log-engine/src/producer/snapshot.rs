@@ -14,11 +14,11 @@ use crate::batch::crc32c;
 use super::entry::{AppendedBatch, ProducerEntry};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs};
 
-const VERSION: i16 = 1;
+pub(crate) const VERSION: i16 = 1;
 const CRC: usize = 2;
 const COUNT: usize = CRC + 4;
-const ENTRIES: usize = COUNT + 4;
-const ENTRY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+pub(crate) const ENTRIES: usize = COUNT + 4;
+pub(crate) const ENTRY_LEN: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
 
 const _: () = assert!(ENTRIES == 10 && ENTRY_LEN == 46);
 

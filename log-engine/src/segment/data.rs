@@ -60,7 +60,7 @@ impl FileSlice {
         Ok(len)
     }
 
-    /// A copy of all bytes.
+    /// A copy of all bytes. May wait for the disk.
     pub fn to_bytes(&self) -> io::Result<Bytes> {
         let mut bytes = vec![0; self.len];
         self.read_into(0, &mut bytes)?;
