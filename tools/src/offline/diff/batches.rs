@@ -147,12 +147,11 @@ fn first_record(left: &[u8], right: &[u8]) -> Option<String> {
         match (left.next_record().transpose().ok()?, right.next_record().transpose().ok()?) {
             (None, None) => return Some("the records are the same".to_owned()),
             (Some(left), Some(right)) => {
-                let headers = || left.headers.clone().eq(right.headers.clone());
                 let differs = [
                     ("timestamp", left.timestamp != right.timestamp),
                     ("key", left.key != right.key),
                     ("value", left.value != right.value),
-                    ("headers", !headers()),
+                    ("headers", !left.headers.eq(right.headers)),
                 ];
                 let (offset, other) = (left.offset, right.offset);
                 if offset != other {

@@ -162,7 +162,7 @@ impl Planning {
         self.producer_snapshots(dir);
         self.identity(dir);
         let mut derived = BTreeSet::new();
-        let mut contradicts_epochs = self.damages.get(&dir.path.join(LEADER_EPOCH_FILE)).is_some();
+        let mut contradicts_epochs = self.damages.contains_key(&dir.path.join(LEADER_EPOCH_FILE));
         if self.needs_survey(dir) {
             let epochs = read_epochs(dir);
             let survey = survey(dir, epochs.as_ref(), progress)?;
