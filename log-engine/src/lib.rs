@@ -67,6 +67,7 @@ pub mod operation;
 mod retain;
 mod scrub;
 mod segment;
+mod sync;
 mod throttle;
 
 // The broker, the tools and the tests of disks reach deeper than a program that embeds the engine has to. What such a program

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
+
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// Yields what its [`Resolver`] is given. Dropping it changes nothing for the append: what is in flight stays owned
 /// by the committer until it has ended.
@@ -169,6 +171,7 @@ impl<T, E: From<Abandoned>> fmt::Debug for Resolver<T, E> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
     use std::thread;

@@ -7,10 +7,10 @@
 //!
 //! Each end is an atomic of its own, so that readers take no lock. A snapshot loads the smaller ends first: all move
 //! forward only, except where the log is cut, and there the smaller ones are moved first. So no snapshot shows an end
-//! before a start.
+//! before a start. What holds back the last stable offset is noted before the high watermark passes it and loaded after the high
+//! watermark. `tests/interleavings` runs this file in every order of threads.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-
+use crate::sync::atomic::{AtomicI64, Ordering};
 use crate::types::Offset;
 
 /// The ends of a log at one moment. Ends are exclusive: each is the offset after the last record it covers.
@@ -52,16 +52,18 @@ impl SharedOffsets {
 
     pub(crate) fn snapshot(&self) -> LogOffsets {
         let log_start = load(&self.log_start);
-        let first_unstable = load(&self.first_unstable);
         let durable_end = load(&self.durable_end);
         let high_watermark = load(&self.high_watermark);
-        let log_end = load(&self.log_end);
+        // Behind the high watermark: the transaction that the watermark has passed into was noted before it moved there.
+        let first_unstable = load(&self.first_unstable);
+        let log_end = load(&self.log_end).max(log_start);
+        let high_watermark = high_watermark.clamp(log_start, log_end);
         LogOffsets {
             log_start,
-            last_stable: first_unstable.clamp(log_start, high_watermark.max(log_start)),
-            high_watermark: high_watermark.clamp(log_start, log_end.max(log_start)),
-            log_end: log_end.max(log_start),
-            durable_end: durable_end.min(log_end.max(log_start)),
+            last_stable: first_unstable.clamp(log_start, high_watermark),
+            high_watermark,
+            log_end,
+            durable_end: durable_end.min(log_end),
         }
     }
 
@@ -117,10 +119,11 @@ impl SharedOffsets {
     /// The log now ends at `end`.
     pub(crate) fn truncate(&self, end: Offset, first_unstable: Option<Offset>) {
         self.log_start.fetch_min(end.get(), Ordering::AcqRel);
-        self.set_first_unstable(first_unstable);
         self.durable_end.fetch_min(end.get(), Ordering::AcqRel);
         self.high_watermark.fetch_min(end.get(), Ordering::AcqRel);
         self.log_end.store(end.get(), Ordering::Release);
+        // Last: who still has the high watermark from before must not find the transactions gone that held it back.
+        self.set_first_unstable(first_unstable);
     }
 
     /// The log is empty and begins at `at`.
