@@ -20,6 +20,11 @@ ci:
 versus *ARGS:
     cargo run --release -p benches --bin versus -- {{ARGS}}
 
+# Fuzz one target for so many seconds; needs cargo-fuzz and a nightly compiler.
+fuzz TARGET SECONDS="60":
+    mkdir -p log-engine/fuzz/corpus/{{TARGET}}
+    cd log-engine/fuzz && cargo +nightly fuzz run {{TARGET}} corpus/{{TARGET}} seeds/{{TARGET}} -- -max_total_time={{SECONDS}}
+
 # Licences and sources of the dependencies; needs cargo-deny.
 deny:
     cargo deny check licenses bans sources

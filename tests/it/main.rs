@@ -8,6 +8,9 @@ mod directories;
 mod failed_disk;
 mod fetch;
 mod full_disk;
+mod fuzz_seeds;
+#[path = "../../log-engine/fuzz/src/targets.rs"]
+pub mod fuzz_targets;
 mod groups;
 mod in_process;
 mod list_offsets;
