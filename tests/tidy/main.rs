@@ -3,9 +3,11 @@
 //!
 //! Each rule is a function from text to findings, tested on a planted violation beside it, and applied to the tree here.
 
+mod architecture;
 mod dependencies;
 mod layers;
 mod links;
+mod paths;
 mod size;
 mod surface;
 mod tree;
@@ -40,9 +42,36 @@ fn every_dependency_has_its_line_of_reason() {
 #[test]
 fn modules_of_the_engine_use_only_what_lies_below_them() {
     let tree = Tree::read();
+    let root = layers::Root::of(&tree.code("log-engine/src/lib.rs"));
     let findings: Vec<String> =
-        tree.rust().flat_map(|file| layers::violations(&file.path, &file.code())).collect();
+        tree.rust().flat_map(|file| layers::violations(&root, &file.path, &file.code())).collect();
     assert_none("layers of log-engine", &findings);
+}
+
+#[test]
+fn every_module_and_test_package_stands_in_architecture_and_all_that_stands_there_exists() {
+    let tree = Tree::read();
+    let page = tree.text("ARCHITECTURE.md");
+    let mut findings = Vec::new();
+    for (heading, directory) in [
+        ("## log-engine", "log-engine/src"),
+        ("## broker-shim", "broker-shim/src"),
+        ("## tools, tests", "tests"),
+    ] {
+        let there = architecture::children(directory, tree.names());
+        findings.extend(architecture::differences(page, heading, directory, &there));
+    }
+    findings.extend(architecture::missing_paths(page, |path| tree.has(path)));
+    assert_none("ARCHITECTURE.md", &findings);
+}
+
+#[test]
+fn every_decision_stands_in_the_index_of_decisions() {
+    let tree = Tree::read();
+    let decisions: Vec<&str> = tree.files().filter_map(|file| file.path.strip_prefix("docs/adr/0")).collect();
+    let findings = architecture::unlisted(tree.text("docs/adr/README.md"), &decisions);
+    assert_none("docs/adr/README.md", &findings);
+    assert!(decisions.len() >= 12, "the decisions were found");
 }
 
 #[test]

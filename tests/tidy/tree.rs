@@ -55,6 +55,11 @@ impl Tree {
         self.files.values()
     }
 
+    /// Paths of all files and directories, those of foreign directories excepted.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     pub(crate) fn rust(&self) -> impl Iterator<Item = &File> {
         self.files().filter(|file| file.path.ends_with(".rs"))
     }
@@ -62,6 +67,11 @@ impl Tree {
     /// The text of one file that must be there.
     pub(crate) fn text(&self, path: &str) -> &str {
         &self.files.get(path).unwrap_or_else(|| panic!("{path} is in the tree")).text
+    }
+
+    /// The code of one file that must be there.
+    pub(crate) fn code(&self, path: &str) -> String {
+        self.files.get(path).unwrap_or_else(|| panic!("{path} is in the tree")).code()
     }
 
     /// Whether a file or directory of this name is there, in foreign directories too.
