@@ -13,6 +13,7 @@ use crate::{
         value,
     },
     metadata::{Image, image::ConfigValues, record::ConfigResource},
+    quota::Quota,
 };
 
 /// Where a value comes from, with Kafka's numbers.
@@ -110,6 +111,17 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// How many connections there may be.
+    pub(crate) fn connection_quota(&self) -> Quota {
+        let size = |key| usize::try_from(self.broker_number(key)).unwrap_or(0);
+        let overrides = self.broker_value("max.connections.per.ip.overrides").unwrap_or_default();
+        Quota {
+            total: size("max.connections"),
+            per_ip: size("max.connections.per.ip"),
+            per_ip_overrides: value::list(&overrides).filter_map(host_and_number).collect(),
+        }
+    }
+
     /// The same for a boolean key.
     pub(crate) fn broker_flag(&self, key: &str) -> bool {
         self.broker_value(key)
@@ -161,6 +173,13 @@ impl<'a> Layers<'a> {
         }
         config
     }
+}
+
+/// `host:number`; the number may be below zero, which is none.
+fn host_and_number(entry: &str) -> Option<(String, usize)> {
+    let (host, number) = entry.rsplit_once(':')?;
+    let number: i64 = number.trim().parse().ok()?;
+    Some((host.trim().to_owned(), usize::try_from(number).unwrap_or(0)))
 }
 
 fn set(config: &mut LogConfig, key: &str, value: &str) {

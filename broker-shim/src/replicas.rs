@@ -26,7 +26,7 @@ use crate::{
         record::{ConfigResource, ResourceKind},
     },
     partition::Partition,
-    transaction::VERIFICATION_KEY,
+    settings::Settings,
     wait::Watched as _,
 };
 
@@ -58,18 +58,11 @@ impl LeadError {
 /// So short that a disk is in use within a second of having room.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
-/// What logs that are moved between data directories may be copied at, in bytes per second.
-pub(crate) fn move_rate(layers: &Layers<'_>) -> u64 {
-    match layers.broker_number("replica.alter.log.dirs.io.max.bytes.per.second") {
-        i64::MAX => u64::MAX,
-        rate => rate.max(1).unsigned_abs(),
-    }
-}
-
 /// See the module.
 pub(crate) struct Replicas {
     config: Arc<Config>,
     engine: Arc<Engine>,
+    settings: Settings,
     /// The data directories that came up with the broker.
     directories: BTreeMap<PathBuf, DirectoryId>,
     led: papaya::HashMap<(TopicId, i32), Arc<Partition>>,
@@ -84,7 +77,21 @@ impl Replicas {
         let directories =
             online.map(|directory| (directory.path.clone(), metadata::id_of(&directory.meta))).collect();
         let led = papaya::HashMap::new();
-        Self { config, engine, directories, led, failed: Mutex::default(), failed_one: Notify::new() }
+        let settings = Settings::new(&config, &engine);
+        Self {
+            config,
+            engine,
+            settings,
+            directories,
+            led,
+            failed: Mutex::default(),
+            failed_one: Notify::new(),
+        }
+    }
+
+    /// What follows the broker's configuration.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Goes on with logs that were being moved between data directories, and hears of those that are from now on.
@@ -287,13 +294,10 @@ impl Replicas {
     /// A topic's logs follow its configuration; all logs follow the broker's.
     fn reconfigure(&self, image: &Image, resource: &ConfigResource) {
         let layers = Layers::of(&self.config, image);
-        if resource.kind == ResourceKind::BROKER {
-            self.engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
-            self.engine.set_move_rate(move_rate(&layers));
-            self.engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
-            if let Err(error) = self.engine.set_cleaner_config(layers.cleaner()) {
-                tracing::error!(%error, "not every thread that is to compact logs could be started");
-            }
+        if resource.kind == ResourceKind::BROKER
+            && let Err(error) = self.settings.apply(&layers)
+        {
+            tracing::error!(%error, "not every thread that is to compact logs could be started");
         }
         for topic in image.topics() {
             if resource.kind == ResourceKind::TOPIC && *topic.name != *resource.name {

@@ -1,10 +1,9 @@
 //! Listeners: bind, accept with back-off and limits, stop gracefully.
 
 use std::{
-    collections::HashMap,
     io,
-    net::{IpAddr, SocketAddr, ToSocketAddrs as _},
-    sync::{Arc, Mutex, PoisonError},
+    net::{SocketAddr, ToSocketAddrs as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,7 +11,7 @@ use rustix::net::sockopt::set_tcp_congestion;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::sleep,
 };
@@ -20,6 +19,7 @@ use tokio::{
 use crate::{
     config::{ConnectionLimits, Endpoint},
     connection::{self, Budget, Limits, Patience, Service},
+    quota::{Admission, Slot},
     workers::Workers,
 };
 
@@ -137,9 +137,9 @@ impl Server {
         workers: Workers,
         service: &Arc<S>,
         limits: &ConnectionLimits,
+        admission: &Arc<Admission>,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let admission = Arc::new(Admission::new(limits));
         let shared = Arc::new(Limits {
             frame_bytes: limits.request_bytes,
             idle: limits.idle,
@@ -153,7 +153,7 @@ impl Server {
                 bound,
                 workers: Arc::clone(&workers),
                 service: Arc::clone(service),
-                admission: Arc::clone(&admission),
+                admission: Arc::clone(admission),
                 limits: Arc::clone(&shared),
                 send_buffer: limits.send_buffer,
                 stop: stopped.clone(),
@@ -205,25 +205,16 @@ async fn accept<S: Service>(acceptor: Acceptor<S>) {
     }
 }
 
-/// Accepts only while there is a place for one more: at `max.connections`, clients wait in the backlog.
-async fn next_connection<S>(
-    acceptor: &Acceptor<S>,
-) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = Arc::clone(&acceptor.admission.total)
-        .acquire_owned()
-        .await
-        .map_err(|closed| io::Error::other(closed.to_string()))?;
+/// At `max.connections` one client is kept in hand until there is a place for it, as by Kafka's acceptor, and others wait
+/// in the backlog. No place is kept for who may come: it may be another listener's client that comes.
+async fn next_connection<S>(acceptor: &Acceptor<S>) -> io::Result<(TcpStream, SocketAddr, Slot)> {
     let (stream, address) = acceptor.bound.listener.accept().await?;
+    let slot = acceptor.admission.slot().await;
     Ok((stream, address, slot))
 }
 
-fn admit<S: Service>(
-    acceptor: &Acceptor<S>,
-    stream: TcpStream,
-    address: SocketAddr,
-    slot: OwnedSemaphorePermit,
-) {
-    let Some(place) = Place::take(&acceptor.admission, address.ip()) else {
+fn admit<S: Service>(acceptor: &Acceptor<S>, stream: TcpStream, address: SocketAddr, slot: Slot) {
+    let Some(place) = acceptor.admission.place(address.ip()) else {
         tracing::warn!(%address, "too many connections from this address, closed");
         return;
     };
@@ -255,72 +246,6 @@ fn prepare(stream: &TcpStream, send_buffer: Option<usize>) -> io::Result<()> {
     Ok(())
 }
 
-/// Who may connect: `max.connections` and its relatives.
-#[derive(Debug)]
-struct Admission {
-    total: Arc<Semaphore>,
-    per_ip: usize,
-    overrides: HashMap<IpAddr, usize>,
-    held: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Admission {
-    fn new(limits: &ConnectionLimits) -> Self {
-        let overrides = limits
-            .per_ip_overrides
-            .iter()
-            .flat_map(|(host, number)| {
-                let addresses = (host.as_str(), 0).to_socket_addrs().into_iter().flatten();
-                addresses.map(move |address| (address.ip(), *number))
-            })
-            .collect();
-        Self {
-            total: Arc::new(Semaphore::new(limits.total.min(Semaphore::MAX_PERMITS))),
-            per_ip: limits.per_ip,
-            overrides,
-            held: Mutex::default(),
-        }
-    }
-
-    fn allowed(&self, ip: IpAddr) -> usize {
-        self.overrides.get(&ip).copied().unwrap_or(self.per_ip)
-    }
-}
-
-/// One address's place, given back when it is dropped.
-struct Place {
-    admission: Arc<Admission>,
-    ip: IpAddr,
-}
-
-impl Place {
-    fn take(admission: &Arc<Admission>, ip: IpAddr) -> Option<Self> {
-        let ip = ip.to_canonical();
-        let mut held = admission.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.entry(ip).or_default();
-        if *count >= admission.allowed(ip) {
-            if *count == 0 {
-                held.remove(&ip);
-            }
-            return None;
-        }
-        *count += 1;
-        Some(Self { admission: Arc::clone(admission), ip })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut held = self.admission.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = held.get_mut(&self.ip) {
-            *count -= 1;
-            if *count == 0 {
-                held.remove(&self.ip);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rustix::net::sockopt::tcp_congestion;
@@ -330,9 +255,6 @@ mod tests {
     #[tokio::test]
     async fn a_listener_on_loopback_does_not_pace_and_others_do_what_the_system_does() {
         let limits = ConnectionLimits {
-            total: 1,
-            per_ip: 1,
-            per_ip_overrides: HashMap::new(),
             idle: None,
             request_bytes: 1 << 20,
             queued_bytes: 1 << 20,

@@ -24,9 +24,9 @@ use crate::{
         record,
     },
     producer_ids::ProducerIds,
-    replicas::{Replicas, move_rate},
+    replicas::Replicas,
     server::{self, BindError, Bound, Server},
-    transaction::{Surroundings, Transactions, VERIFICATION_KEY},
+    transaction::{Surroundings, Transactions},
     workers::Workers,
 };
 
@@ -109,7 +109,8 @@ pub(crate) async fn start_for(
     let failed =
         FailedDirectories::new(&broker.engine, &broker.metadata, directories, &config.metadata_log_dir);
     let failed = tokio::spawn(failed.watch());
-    let server = Server::serve(bound, workers, &broker, &config.connections);
+    let server =
+        Server::serve(bound, workers, &broker, &config.connections, broker.replicas.settings().admission());
     Ok(Running { addresses, server, broker, retry, failed, fresh })
 }
 
@@ -196,12 +197,9 @@ fn open(
     replicas.report_unreachable(&image);
     replicas.report_strays(&image);
     let layers = Layers::of(&config, &image);
-    engine.set_producer_expiration_ms(layers.broker_number("producer.id.expiration.ms"));
-    engine.set_move_rate(move_rate(&layers));
+    replicas.settings().apply(&layers).map_err(StartError::Thread)?;
     replicas.follow_moves();
-    engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
     engine.start_retention();
-    engine.set_cleaner_config(layers.cleaner()).map_err(StartError::Thread)?;
     engine.start_scrubbing().map_err(StartError::Thread)?;
     engine.start_compaction().map_err(StartError::Thread)?;
     let clock = Arc::clone(&engine.config().clock);
@@ -282,8 +280,11 @@ fn engine_config(config: &Config, disk: &Arc<dyn Disk>, formatted: &Formatted) -
         disk: DiskChoice::Given(Arc::clone(disk)),
         log_defaults: layers.log_config(None),
         recovery_point_interval_ms: config.number("log.flush.offset.checkpoint.interval.ms"),
+        log_start_interval_ms: config.number("log.flush.start.offset.checkpoint.interval.ms"),
+        high_watermark_interval_ms: config.number("replica.high.watermark.checkpoint.interval.ms"),
         retention_interval_ms: config.number("log.retention.check.interval.ms"),
         producer_expiration_ms: config.number("producer.id.expiration.ms"),
+        producer_expiry_interval_ms: config.number("producer.id.expiration.check.interval.ms"),
         recovery_threads: usize::try_from(config.number("num.recovery.threads.per.data.dir")).unwrap_or(1),
         cleaner: layers.cleaner(),
         scrub: scrub_config(config),

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::config::{EngineConfig, Upkeep};
-use crate::engine::{Logs, write_checkpoints};
+use crate::engine::{Checkpoint, Logs, write_checkpoints, write_some_checkpoints};
 use crate::home::{Doomed, Errands, Home};
 use crate::io::{is_full, is_shortage, remove_dir_all};
 use crate::log::Log;
@@ -21,11 +21,8 @@ use crate::types::{TimestampMs, TopicPartition};
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
 
-/// `replica.high.watermark.checkpoint.interval.ms`.
-const CHECKPOINT_INTERVAL_MS: i64 = 5_000;
-
-/// `producer.id.expiration.check.interval.ms`.
-const EXPIRY_INTERVAL_MS: i64 = 600_000;
+/// How often it is looked whether the directory is still there.
+const PRESENCE_INTERVAL_MS: i64 = 5_000;
 
 /// The thread, which ends when this is dropped; or what it would do, for a caller to do.
 #[derive(Debug)]
@@ -55,8 +52,10 @@ impl Background {
             recovery_point_bytes: config.recovery_point_bytes,
             recovery_points: Interval::new(config.recovery_point_interval_ms, now),
             retention: Interval::new(config.retention_interval_ms, now),
-            checkpoints: Interval::new(CHECKPOINT_INTERVAL_MS, now),
-            expiry: Interval::new(EXPIRY_INTERVAL_MS, now),
+            presence: Interval::new(PRESENCE_INTERVAL_MS, now),
+            log_starts: Interval::new(config.log_start_interval_ms, now),
+            high_watermarks: Interval::new(config.high_watermark_interval_ms, now),
+            expiry: Interval::new(config.producer_expiry_interval_ms, now),
         };
         let home = Arc::clone(home);
         match config.upkeep {
@@ -94,7 +93,9 @@ struct Keeper {
     recovery_point_bytes: u64,
     recovery_points: Interval,
     retention: Interval,
-    checkpoints: Interval,
+    presence: Interval,
+    log_starts: Interval,
+    high_watermarks: Interval,
     expiry: Interval,
 }
 
@@ -130,15 +131,17 @@ impl Keeper {
             logs.iter().for_each(|log| log.expire_producers(TimestampMs::new(now)));
         }
         self.remove_deleted(now);
-        let due = self.checkpoints.is_due(now);
-        if (due && self.home.is_still_there()) || moved {
-            self.write_checkpoints(&logs);
+        let (starts, ends) = (self.log_starts.is_due(now), self.high_watermarks.is_due(now));
+        let look = self.presence.is_due(now) || starts || ends;
+        let is_still_there = look && self.home.is_still_there();
+        if is_still_there || moved {
+            self.write_checkpoints(&logs, &due(starts, ends));
         }
     }
 
     // A disk that does not take them takes nothing, as in Kafka.
-    fn write_checkpoints(&self, logs: &[Arc<Log>]) {
-        if let Err(error) = write_checkpoints(&self.home, logs) {
+    fn write_checkpoints(&self, logs: &[Arc<Log>], which: &[Checkpoint]) {
+        if let Err(error) = write_some_checkpoints(&self.home, logs, which) {
             tracing::warn!("checkpoints in {} were not written: {error}", self.home.path.display());
             if !is_shortage(&error) {
                 self.home.dir_state().fail("checkpoint", &self.home.path, error);
@@ -172,6 +175,16 @@ impl Keeper {
     fn remove_deleted(&self, now: i64) {
         remove_due(&self.home, now);
     }
+}
+
+/// What is written where there is something to write. Recovery points always: they tell a start how little it has to read.
+fn due(starts: bool, ends: bool) -> Vec<Checkpoint> {
+    let timed = [
+        (true, Checkpoint::RecoveryPoints),
+        (starts, Checkpoint::LogStarts),
+        (ends, Checkpoint::HighWatermarks),
+    ];
+    timed.into_iter().filter(|(due, _)| *due).map(|(_, checkpoint)| checkpoint).collect()
 }
 
 /// Applies retention to `logs`, which are those of one directory.
@@ -225,8 +238,9 @@ impl Interval {
         Self { every_ms, last: now }
     }
 
+    /// Never, where the interval is below zero, as Kafka's scheduler has it.
     fn is_due(&mut self, now: i64) -> bool {
-        let due = now.saturating_sub(self.last) >= self.every_ms;
+        let due = self.every_ms >= 0 && now.saturating_sub(self.last) >= self.every_ms;
         if due {
             self.last = now;
         }

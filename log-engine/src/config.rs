@@ -37,10 +37,17 @@ pub struct EngineConfig {
     pub recovery_point_bytes: u64,
     /// `log.flush.offset.checkpoint.interval.ms`: after this time recovery points move up in any case.
     pub recovery_point_interval_ms: i64,
+    /// `log.flush.start.offset.checkpoint.interval.ms`: how often it is written where the logs start. Below zero: only
+    /// where records are about to go for it, and at the end.
+    pub log_start_interval_ms: i64,
+    /// `replica.high.watermark.checkpoint.interval.ms`: how often high watermarks are written. Below zero: at the end only.
+    pub high_watermark_interval_ms: i64,
     /// `log.retention.check.interval.ms`.
     pub retention_interval_ms: i64,
     /// `producer.id.expiration.ms`.
     pub producer_expiration_ms: i64,
+    /// `producer.id.expiration.check.interval.ms`: how often producers are forgotten that are expired.
+    pub producer_expiry_interval_ms: i64,
     /// `log.cleaner.*`: how logs are compacted.
     pub cleaner: CleanerConfig,
     /// How closed segments are looked through for damage.
@@ -94,8 +101,11 @@ impl EngineConfig {
             commit_limits: CommitLimits::default(),
             recovery_point_bytes: 256 << 20,
             recovery_point_interval_ms: 60_000,
+            log_start_interval_ms: 60_000,
+            high_watermark_interval_ms: 5_000,
             retention_interval_ms: 300_000,
             producer_expiration_ms: 86_400_000,
+            producer_expiry_interval_ms: 600_000,
             cleaner: CleanerConfig::default(),
             scrub: ScrubConfig::default(),
             recovery_threads: 2,

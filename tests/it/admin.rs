@@ -16,7 +16,7 @@ use wire::{ApiKey, ErrorCode};
 use crate::in_process::{Klamm, NOW, code, create, until};
 
 const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub(crate) const BROKER: i8 = 4;
 
 /// Error and new log start.
 pub(crate) fn delete_records(client: &mut Client, topic: &str, offset: i64) -> (ErrorCode, i64) {
@@ -58,7 +58,13 @@ fn describe(
         .expect("an answer")
 }
 
-fn alter(client: &mut Client, resource_type: i8, name: &str, key: &str, value: Option<&str>) -> ErrorCode {
+pub(crate) fn alter(
+    client: &mut Client,
+    resource_type: i8,
+    name: &str,
+    key: &str,
+    value: Option<&str>,
+) -> ErrorCode {
     let config = AlterableConfig {
         name: key.into(),
         config_operation: i8::from(value.is_none()),

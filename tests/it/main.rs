@@ -4,6 +4,7 @@
 mod admin;
 mod bad_input;
 mod compaction;
+mod connections;
 mod directories;
 mod failed_disk;
 mod fetch;

@@ -90,14 +90,6 @@ pub enum ConfigError {
     /// A key needs a value.
     #[error("{0} must not be empty")]
     Empty(&'static str),
-    /// An entry of a list is malformed.
-    #[error("{key}: {entry:?} is not of the form host:number")]
-    Entry {
-        /// The key.
-        key: &'static str,
-        /// The entry.
-        entry: String,
-    },
 }
 
 /// A configuration that was checked.
@@ -116,21 +108,16 @@ pub struct Config {
     pub log_dirs: Vec<PathBuf>,
     /// Data directory of the metadata log, one of `log_dirs` or another.
     pub metadata_log_dir: PathBuf,
-    /// Limits of connections.
+    /// What holds for each connection.
     pub connections: ConnectionLimits,
     /// What the user should know and the start does not depend on.
     pub warnings: Vec<String>,
 }
 
-/// Bounds on what clients can make the broker hold.
+/// Bounds on what clients can make the broker hold. How many there may be can change while the broker runs: see
+/// `effective`.
 #[derive(Clone, Debug)]
 pub struct ConnectionLimits {
-    /// `max.connections`.
-    pub total: usize,
-    /// `max.connections.per.ip`.
-    pub per_ip: usize,
-    /// `max.connections.per.ip.overrides`.
-    pub per_ip_overrides: HashMap<String, usize>,
     /// `connections.max.idle.ms`; `None` for never.
     pub idle: Option<Duration>,
     /// `socket.request.max.bytes`.
@@ -275,7 +262,7 @@ fn typed(values: Values<'_>, warnings: Vec<String>) -> Result<Config, ConfigErro
         listeners: listeners(values)?,
         log_dirs,
         metadata_log_dir,
-        connections: connection_limits(values)?,
+        connections: connection_limits(values),
         warnings,
     })
 }
@@ -322,37 +309,21 @@ fn listeners(values: Values<'_>) -> Result<Listeners, ConfigError> {
     })?)
 }
 
-fn connection_limits(values: Values<'_>) -> Result<ConnectionLimits, ConfigError> {
+fn connection_limits(values: Values<'_>) -> ConnectionLimits {
     let buffer = |key| usize::try_from(values.number(key)).ok().filter(|size| *size > 0);
     let request_bytes = values.size("socket.request.max.bytes");
     let queued_bytes = match values.number("queued.max.request.bytes") {
         ..=0 => request_bytes + QUEUED_BYTES_BESIDE_ONE,
         given => usize::try_from(given).unwrap_or(usize::MAX).max(request_bytes),
     };
-    Ok(ConnectionLimits {
-        total: values.size("max.connections"),
-        per_ip: values.size("max.connections.per.ip"),
-        per_ip_overrides: per_ip_overrides(values)?,
+    ConnectionLimits {
         idle: u64::try_from(values.number("connections.max.idle.ms")).ok().map(Duration::from_millis),
         request_bytes,
         queued_bytes,
         send_buffer: buffer("socket.send.buffer.bytes"),
         receive_buffer: buffer("socket.receive.buffer.bytes"),
         backlog: i32::try_from(values.number("socket.listen.backlog.size")).unwrap_or(i32::MAX),
-    })
-}
-
-fn per_ip_overrides(values: Values<'_>) -> Result<HashMap<String, usize>, ConfigError> {
-    let key = "max.connections.per.ip.overrides";
-    values
-        .list(key)
-        .map(|entry| {
-            entry
-                .rsplit_once(':')
-                .and_then(|(host, number)| Some((host.trim().to_owned(), number.trim().parse().ok()?)))
-                .ok_or_else(|| ConfigError::Entry { key, entry: entry.to_owned() })
-        })
-        .collect()
+    }
 }
 
 #[cfg(test)]

@@ -51,20 +51,48 @@ impl Engine {
     }
 }
 
-/// Writes the offset checkpoints of a data directory. The metadata log is not among its partitions, as in Kafka.
+/// The offset checkpoints of a data directory.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Checkpoint {
+    RecoveryPoints,
+    LogStarts,
+    HighWatermarks,
+}
+
+impl Checkpoint {
+    const ALL: [Self; 3] = [Self::RecoveryPoints, Self::LogStarts, Self::HighWatermarks];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::RecoveryPoints => RECOVERY_POINT_FILE,
+            Self::LogStarts => LOG_START_FILE,
+            Self::HighWatermarks => REPLICATION_FILE,
+        }
+    }
+
+    fn offset(self, log: &Log) -> Option<Offset> {
+        match self {
+            Self::RecoveryPoints => Some(log.recovery_point()),
+            Self::LogStarts => log.log_start_worth_noting(),
+            Self::HighWatermarks => Some(log.offsets().high_watermark),
+        }
+    }
+}
+
+/// Writes the offset checkpoints of a data directory.
 pub(crate) fn write_checkpoints(home: &Home, logs: &[Arc<Log>]) -> io::Result<()> {
+    write_some_checkpoints(home, logs, &Checkpoint::ALL)
+}
+
+/// Some of them. The metadata log is not among the partitions, as in Kafka.
+pub(crate) fn write_some_checkpoints(home: &Home, logs: &[Arc<Log>], which: &[Checkpoint]) -> io::Result<()> {
     // Held while the offsets are taken, so that what is written last is what was true last.
     let mut written = home.checkpoints();
     let listed = || logs.iter().filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC);
-    let of = |offset: fn(&Log) -> Option<Offset>| -> OffsetsByPartition {
-        listed().filter_map(|log| Some((log.partition().clone(), offset(log)?))).collect()
-    };
-    for (name, offsets) in [
-        (RECOVERY_POINT_FILE, of(|log| Some(log.recovery_point()))),
-        (LOG_START_FILE, of(Log::log_start_worth_noting)),
-        (REPLICATION_FILE, of(|log| Some(log.offsets().high_watermark))),
-    ] {
-        write_if_changed(home, &mut written, name, &offsets)?;
+    for checkpoint in which {
+        let offsets: OffsetsByPartition =
+            listed().filter_map(|log| Some((log.partition().clone(), checkpoint.offset(log)?))).collect();
+        write_if_changed(home, &mut written, checkpoint.file(), &offsets)?;
     }
     drop(written);
     write_cleaner_checkpoint(home, logs)

@@ -10,6 +10,7 @@ mod damage;
 mod ends;
 mod gaps;
 mod hints;
+mod intervals;
 mod matrix;
 mod moves;
 mod policies;
