@@ -166,11 +166,11 @@ impl Walk {
     }
 
     fn note(&mut self, line: usize, segments: Vec<String>) {
-        self.found.push(Named { line, segments: self.from_root(segments) });
+        self.found.push(Named { line, segments: self.resolved(segments) });
     }
 
     /// `self` and `super` resolved.
-    fn from_root(&self, segments: Vec<String>) -> Vec<String> {
+    fn resolved(&self, segments: Vec<String>) -> Vec<String> {
         let up = segments.iter().take_while(|word| *word == "super" || *word == "self").count();
         if up == 0 {
             return segments;
