@@ -229,6 +229,7 @@ impl<'a> Recovery<'a> {
             path: &self.seed.path,
             base_offset: base,
             trusted_before,
+            recovery_point: self.seed.recovery_point,
             index_interval_bytes: self.seed.config.index_interval_bytes,
             previous: self.previous,
             unproven,

@@ -45,12 +45,13 @@ pub(crate) struct IndexFile<E> {
     in_file: u64,
     tail: Vec<E>,
     last: Option<E>,
+    held_back: bool,
 }
 
 impl<E: Entry> IndexFile<E> {
     /// The index at `path`, which may not exist yet. Reads its last entry and nothing else.
     pub(crate) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<Self, OpenIndexError> {
-        let mut index = Self { path, file: None, in_file: 0, tail: Vec::new(), last: None };
+        let mut index = Self::empty(path);
         let length = match disk.metadata(&index.path) {
             Ok(metadata) => metadata.len,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenIndexError::Missing),
@@ -70,7 +71,7 @@ impl<E: Entry> IndexFile<E> {
 
     /// An index without entries, whatever the file at `path` holds; the file is cut when it is next written.
     pub(crate) fn empty(path: PathBuf) -> Self {
-        Self { path, file: None, in_file: 0, tail: Vec::new(), last: None }
+        Self { path, file: None, in_file: 0, tail: Vec::new(), last: None, held_back: false }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -94,7 +95,12 @@ impl<E: Entry> IndexFile<E> {
         debug_assert!(self.last.is_none_or(|last| entry.follows(last)), "{entry:?} after {:?}", self.last);
         self.tail.push(entry);
         self.last = Some(entry);
-        if self.tail.len() >= TAIL_ENTRIES_MAX { self.write_tail(disk) } else { Ok(()) }
+        if self.tail.len() >= TAIL_ENTRIES_MAX && !self.held_back { self.write_tail(disk) } else { Ok(()) }
+    }
+
+    /// Keeps new entries in memory, however many, until the index is trimmed.
+    pub(crate) fn hold_back(&mut self) {
+        self.held_back = true;
     }
 
     /// Hands the entries in memory to the operating system.
@@ -140,6 +146,7 @@ impl<E: Entry> IndexFile<E> {
 
     /// Writes what is in memory and cuts what lies behind: the file holds exactly the entries.
     pub(crate) fn trim(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+        self.held_back = false;
         self.write_tail(disk)?;
         let length = self.in_file * E::LEN as u64;
         let file = self.handle(disk)?;

@@ -11,7 +11,7 @@ use crate::error::{Corruption, ReadError, Rule};
 use crate::io::{Disk, DiskFile, FileHandle, OpenMode, is_full};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
-use super::index::IndexFile;
+use super::index::{Entry, IndexFile};
 use super::name::FileType;
 use super::offset_index::OffsetEntry;
 use super::pace::Pace;
@@ -27,6 +27,8 @@ pub(crate) struct RebuildRequest<'a> {
     pub(crate) base_offset: Offset,
     /// Records before this are believed.
     pub(crate) trusted_before: Offset,
+    /// The next start believes the indexes up to here.
+    pub(crate) recovery_point: Offset,
     pub(crate) index_interval_bytes: u32,
     /// The last batch of the segment before, where it was looked at.
     pub(crate) previous: Option<BatchAt>,
@@ -80,6 +82,13 @@ pub(crate) fn rebuild(
         }
         Err(error) => return Err(error),
     };
+    let is_redone = trusted_before == base && request.recovery_point > base;
+    if is_redone {
+        // A crash from here on leaves no offset index, and so nothing that is believed for its sake.
+        unless_full(state.offset_index.trim(disk).and_then(|file| file.sync_data()))?;
+        state.offset_index.hold_back();
+    }
+    let mut aborted = Vec::new();
     let mut walk = CheckedWalk::new(&*file, length, base, previous.or(request.previous));
     let mut position = start;
     let mut damage = None;
@@ -94,8 +103,10 @@ pub(crate) fn rebuild(
             }
             Ok(Some(batch)) => {
                 unless_full(state.note(disk, base, &batch.at, request.index_interval_bytes))?;
-                if let Some(aborted) = visit(&batch) {
-                    state.txn_index.append(disk, &aborted)?;
+                match visit(&batch) {
+                    Some(transaction) if is_redone => aborted.push(transaction),
+                    Some(transaction) => state.txn_index.append(disk, &transaction)?,
+                    None => {}
                 }
                 position = batch.at.end();
             }
@@ -116,9 +127,19 @@ pub(crate) fn rebuild(
         file.sync_data()?;
     }
     unless_full(state.append_last_time_entry(disk, base))?;
+    if is_redone {
+        if kept > position {
+            // Behind the damage nobody looked.
+            aborted.extend(state.txn_index.entries_from(disk, state.end_offset)?);
+        }
+        state.txn_index.replace(disk, &aborted)?;
+        unless_full(state.time_index.trim(disk).and_then(|file| file.sync_data()))?;
+    } else {
+        unless_full(state.time_index.trim(disk).map(drop))?;
+        state.txn_index.trim(disk)?;
+    }
+    // Last: an entry of it says that the time index is complete up to there, and the index of aborted transactions.
     unless_full(state.offset_index.trim(disk).map(drop))?;
-    unless_full(state.time_index.trim(disk).map(drop))?;
-    state.txn_index.trim(disk)?;
     state.size = kept;
     Ok(Rebuilt {
         segment: Segment::with_state(disk, request.path, base, state, Some(file)),
@@ -170,7 +191,9 @@ fn derived_before(request: &RebuildRequest<'_>, trusted_before: Offset, length: 
         entry.absolute(base) < trusted_before && entry.timestamp.get() >= 0
     })?;
     let mut txn_index = TxnIndex::open(disk, path(FileType::TxnIndex))?;
-    txn_index.truncate_to(disk, trusted_before)?;
+    if trusted_before > base || request.recovery_point <= base {
+        txn_index.truncate_to(disk, trusted_before)?;
+    }
     let created = disk.metadata(&path(FileType::Log)).map_or(0, |metadata| metadata.modified_ms);
     Ok(State {
         size: 0,
@@ -197,6 +220,13 @@ fn believed(
     let mut previous: Option<BatchAt> = None;
     // The time index has an entry for each of the offset index, and so tells of what lies before these.
     let mut newest: Option<BatchAt> = None;
+    if indexed.is_some() && state.time_index.len() == 0 {
+        let first = header_at(&**file, 0, length, ReadMode::Blocking)?;
+        if first.is_some_and(|first| first.last_offset < trusted_before && first.max_timestamp.get() >= 0) {
+            let rule = Rule::IndexLength { length: 0, entry: TimeEntry::LEN as u64 };
+            return Err(Corruption { file: state.time_index.path().to_owned(), position: 0, rule }.into());
+        }
+    }
     while let Some(batch) = header_at(&**file, position, length, ReadMode::Blocking)? {
         if previous.is_none() && indexed.is_some_and(|entry| entry.absolute(base) != batch.last_offset) {
             return Err(misleading(&state.offset_index, position));

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{Corruption, Rule};
-use crate::io::{Disk, FileHandle, OpenMode};
+use crate::io::{Disk, FileHandle, OpenMode, atomic_replace};
 use crate::types::{Offset, ProducerId};
 
 use super::scan::{ReadMode, read_exact};
@@ -132,6 +132,25 @@ impl TxnIndex {
         Ok(())
     }
 
+    /// The file holds exactly these entries from now on: as it was until then, whatever crashes.
+    pub(crate) fn replace(&mut self, disk: &Arc<dyn Disk>, entries: &[AbortedTransaction]) -> io::Result<()> {
+        let bytes: Vec<u8> = entries.iter().flat_map(AbortedTransaction::encode).collect();
+        let is_there = match disk.metadata(&self.path) {
+            Ok(found) if found.len == bytes.len() as u64 => {
+                let mut there = vec![0; bytes.len()];
+                disk.open(&self.path, OpenMode::Read)?.read_exact_at(&mut there, 0)?;
+                there == bytes
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bytes.is_empty(),
+            found => found.map(|_| false)?,
+        };
+        if !is_there {
+            atomic_replace(&**disk, &self.path, &bytes)?;
+        }
+        (self.file, self.entries) = (None, entries.len() as u64);
+        Ok(())
+    }
+
     /// The file holds exactly the entries; `None` if there never was one.
     pub(crate) fn trim(&mut self, disk: &Arc<dyn Disk>) -> io::Result<Option<FileHandle>> {
         if self.entries == 0 && self.file.is_none() {
@@ -159,6 +178,20 @@ impl TxnIndex {
         })?;
         self.entries = kept;
         self.trim(disk).map(drop)
+    }
+
+    /// The entries of transactions that end at or after `from`.
+    pub(crate) fn entries_from(
+        &mut self,
+        disk: &Arc<dyn Disk>,
+        from: Offset,
+    ) -> io::Result<Vec<AbortedTransaction>> {
+        let mut entries = Vec::new();
+        self.view(disk, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
+            entries.extend(Some(entry).filter(|entry| entry.last_offset >= from));
+            true
+        })?;
+        Ok(entries)
     }
 
     pub(crate) fn view(&mut self, disk: &Arc<dyn Disk>, mode: ReadMode) -> io::Result<TxnIndexView> {

@@ -275,7 +275,7 @@ fn a_log_whose_directory_cannot_be_renamed_stays_readable_and_is_deleted_when_tr
     assert_eq!(create(&engine, LogConfig::default()).offsets().log_end, Offset::ZERO);
 }
 
-fn of_producer(id: i64, sequence: i32, transactional: bool) -> AppendRequest {
+pub(super) fn of_producer(id: i64, sequence: i32, transactional: bool) -> AppendRequest {
     let mut batch = BatchBuilder::new(Compression::None).producer(
         ProducerId::new(id),
         ProducerEpoch::new(0),
@@ -288,11 +288,11 @@ fn of_producer(id: i64, sequence: i32, transactional: bool) -> AppendRequest {
     AppendRequest::from_client(BytesMut::from(&batch.finish().unwrap()[..]), LeaderEpoch::new(0))
 }
 
-fn store(log: &Arc<Log>, request: AppendRequest) -> Appended {
+pub(super) fn store(log: &Arc<Log>, request: AppendRequest) -> Appended {
     log.append(request).unwrap().wait().unwrap()
 }
 
-fn end_transaction(log: &Arc<Log>, id: i64, outcome: TxnOutcome) {
+pub(super) fn end_transaction(log: &Arc<Log>, id: i64, outcome: TxnOutcome) {
     let marker = EndTxnMarker { outcome, coordinator_epoch: 0 };
     let batch = marker.to_batch(ProducerId::new(id), ProducerEpoch::new(0), TimestampMs::new(NOW)).unwrap();
     let mut request = AppendRequest::from_client(BytesMut::from(&batch[..]), LeaderEpoch::new(0));

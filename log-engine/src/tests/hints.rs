@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use super::crash::{config_on, end_transaction, formatted, of_producer, opened, store};
 use super::*;
+use crate::batch::control::TxnOutcome;
 use crate::io::sim::{Fault, Operation, SimDisk};
 use crate::io::{Disk, OpenMode};
 use crate::segment::find::MENDING_INTERVAL_MS;
@@ -271,4 +273,66 @@ fn values_until_the_hole(bytes: &[u8]) -> Vec<(i64, Vec<u8>)> {
         count += 1;
     }
     numbered(0..count)
+}
+
+/// A kill while indexes were made again left an offset index that was complete and a time index that was not, or no index of
+/// aborted transactions; the next start believed them, since they spoke of records before the recovery point.
+#[test]
+fn a_start_that_dies_while_it_makes_indexes_again_leaves_none_that_misleads_the_next() {
+    let (disk, expected) = with_an_offset_index_that_misleads_a_start();
+    for after in 0..120 {
+        for power_is_lost in [false, true] {
+            let first = disk.kill();
+            first.power_off_after(after);
+            drop(Engine::open(config_on(&first)));
+            let second = if power_is_lost { first.crash(after) } else { first.kill() };
+            let (_engine, log) = opened(&second);
+            log.set_high_watermark(log.offsets().log_end);
+            assert_eq!(
+                times_and_aborted(&log),
+                expected,
+                "{after} operations, power is lost: {power_is_lost}"
+            );
+        }
+    }
+}
+
+type TimesAndAborted = (Vec<Option<i64>>, Vec<AbortedTransaction>);
+
+fn times_and_aborted(log: &Log) -> TimesAndAborted {
+    let find = |time| log.offset_for_timestamp(TimestampQuery::AtOrAfter(time), Isolation::LogEnd).unwrap();
+    let times = (0..30).map(|after| find(TimestampMs::new(NOW + after)).map(|found| found.offset.get()));
+    let request = ReadRequest::from_start(Isolation::LastStable);
+    (times.collect(), log.read(&request).unwrap().aborted)
+}
+
+// One segment, all of it before the recovery point, that was never closed.
+fn with_an_offset_index_that_misleads_a_start() -> (SimDisk, TimesAndAborted) {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(
+        &engine,
+        LogConfig { segment_bytes: 1 << 20, index_interval_bytes: 100, ..LogConfig::default() },
+    );
+    store(&log, of_producer(1, 0, true));
+    end_transaction(&log, 1, TxnOutcome::Abort);
+    for back in 0..28 {
+        // The largest timestamps come first.
+        append_at(&log, &[b"value"], NOW + 28 - back);
+    }
+    log.set_high_watermark(log.offsets().log_end);
+    log.flush().unwrap();
+    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+    let expected = times_and_aborted(&log);
+    assert_eq!((expected.0[28], expected.1.len()), (Some(2), 1));
+    let disk = disk.kill();
+    drop((log, engine));
+    let index = Path::new("/data/orders-0/00000000000000000000.index");
+    let file = disk.open(index, OpenMode::ReadWrite).unwrap();
+    let position = file.len().unwrap() - 1;
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, position).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], position).unwrap();
+    file.sync_data().unwrap();
+    (disk, expected)
 }
