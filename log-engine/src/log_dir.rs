@@ -23,6 +23,9 @@ pub const PARTITION_METADATA_FILE: &str = "partition.metadata";
 /// may go. Ours; gone once the old place is.
 pub(crate) const RELOCATED_FILE: &str = ".klamm-relocated";
 
+/// In a partition's directory: a cut has begun, and what it took away may still be on the disk. Ours.
+pub(crate) const CUTTING_FILE: &str = ".klamm-cutting";
+
 /// The metadata log: it lies among the partitions, but keeps its own recovery point (its snapshots), so the checkpoint
 /// files do not list it.
 pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";

@@ -169,9 +169,19 @@ impl Log {
             if let Some(batch) = found {
                 return Ok(Some((current, batch)));
             }
-            segment = self.segments().after(current.base_offset).cloned();
+            segment = self.segment_behind(&current);
         }
         Ok(None)
+    }
+
+    /// Where to go on behind a segment. Where compaction has exchanged it meanwhile, what took its place may hold the records of
+    /// the next ones, too.
+    pub(crate) fn segment_behind(&self, segment: &Arc<Segment>) -> Option<Arc<Segment>> {
+        let segments = self.segments();
+        match segments.floor(segment.base_offset) {
+            Some(there) if !Arc::ptr_eq(there, segment) => Some(Arc::clone(there)),
+            _ => segments.after(segment.base_offset).cloned(),
+        }
     }
 
     // What a consumer must skip of the slice. Transactions of this segment and of those behind it may have begun in
@@ -199,7 +209,7 @@ impl Log {
                 complete = transaction.last_stable_offset >= upper;
                 !complete
             })?;
-            current = self.segments().after(segment.base_offset).cloned();
+            current = self.segment_behind(&segment);
         }
         Ok(aborted)
     }

@@ -14,11 +14,11 @@ use crate::config::LogConfig;
 use crate::epoch::EpochCache;
 use crate::error::{Corruption, ReadError, Rule};
 use crate::home::Home;
-use crate::io::{OpenMode, move_aside};
+use crate::io::{OpenMode, is_full, move_aside};
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
-use crate::segment::rebuild::{RebuildRequest, Rebuilt, Unproven, rebuild};
+use crate::segment::rebuild::{Misplaced, RebuildRequest, Rebuilt, Unproven, rebuild};
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, Segment, ignore_missing};
@@ -31,6 +31,7 @@ use super::offsets::SharedOffsets;
 use super::producers::{
     aborted_transaction, list_snapshots, load_newest, remove_snapshots, replay, replay_file, summary_of,
 };
+use super::quarantine::DamagedRange;
 use super::sweep::sweep;
 use super::tail::Tail;
 
@@ -92,6 +93,8 @@ struct Recovery<'a> {
     scanned_end: Option<Offset>,
     // Compaction was here: it leaves gaps between offsets.
     may_have_gaps: bool,
+    // Kept, and not to be read.
+    damaged: Vec<DamagedRange>,
 }
 
 impl<'a> Recovery<'a> {
@@ -128,6 +131,7 @@ impl<'a> Recovery<'a> {
             previous: None,
             scanned_end: None,
             may_have_gaps: false,
+            damaged: Vec::new(),
         })
     }
 
@@ -212,7 +216,18 @@ impl<'a> Recovery<'a> {
     }
 
     fn rebuild(&mut self, base: Offset) -> Result<Arc<Segment>, ReadError> {
-        let Rebuilt { segment, damage, cut_bytes, .. } = self.rebuild_with(base, self.seed.unproven)?;
+        let before = (self.previous, self.epochs.clone(), self.may_have_gaps);
+        let rebuilt = self.rebuild_with(base, self.seed.unproven)?;
+        let Rebuilt { mut segment, damage, mut cut_bytes, misplaced, .. } = rebuilt;
+        if let Some(position) = misplaced.filter(|_| self.seed.unproven == Unproven::Cut) {
+            // Nobody shall read its records at offsets that are not theirs.
+            segment.file()?.set_len(position)?;
+            segment.file()?.sync_data()?;
+            (self.previous, self.epochs, self.may_have_gaps) = before;
+            self.producers = None;
+            cut_bytes += segment.published().0 - position;
+            segment = self.rebuild_with(base, self.seed.unproven)?.segment;
+        }
         if let Some(damage) = damage {
             tracing::warn!("{}: {cut_bytes} bytes cut off: {damage}", self.seed.partition);
             self.opening.damage = Some(damage);
@@ -223,7 +238,6 @@ impl<'a> Recovery<'a> {
     fn rebuild_with(&mut self, base: Offset, unproven: Unproven) -> Result<Rebuilt, ReadError> {
         let trusted_before = if self.seed.clean { base } else { self.seed.recovery_point.max(base) };
         let mut producers = self.producers_at(base)?;
-        let told = self.epochs.clone();
         let request = RebuildRequest {
             disk: &self.seed.home.disk,
             path: &self.seed.path,
@@ -233,7 +247,6 @@ impl<'a> Recovery<'a> {
             index_interval_bytes: self.seed.config.index_interval_bytes,
             previous: self.previous,
             unproven,
-            epochs: &told,
         };
         let Self { seed, segments, epochs, epochs_dirty, may_have_gaps, .. } = self;
         let mut last: Option<BatchAt> = None;
@@ -257,6 +270,14 @@ impl<'a> Recovery<'a> {
             aborted_transaction(&producers.replay(&summary)?)
         })?;
         unreadable?;
+        let damaged = |(end_position, expected, corruption): &Misplaced| DamagedRange {
+            segment: base,
+            end_position: *end_position,
+            first_offset: *expected,
+            next_offset: expected.next(),
+            corruption: corruption.clone(),
+        };
+        self.damaged.extend(rebuilt.kept_misplaced.iter().map(damaged));
         self.producers = Some(producers);
         self.previous = last.or(self.previous);
         self.scanned_end = (!self.seed.clean).then(|| rebuilt.segment.published().1);
@@ -411,6 +432,17 @@ impl<'a> Recovery<'a> {
             quarantine: super::quarantine::Quarantine::default(),
             successor: OnceLock::new(),
         });
+        match log.finish_cut() {
+            Err(error) if !is_full(&error) => return Err(error.into()),
+            _ => {}
+        }
+        for segment in log.segments_info() {
+            let of_it = |range: &&DamagedRange| range.segment == segment.base_offset;
+            let found: Vec<DamagedRange> = self.damaged.iter().filter(of_it).cloned().collect();
+            if !found.is_empty() {
+                log.quarantine(segment.base_offset, found);
+            }
+        }
         Ok((log, self.opening))
     }
 }

@@ -15,10 +15,11 @@ use std::sync::atomic::Ordering;
 use crate::checkpoint::{self, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, ReadCheckpointError};
 use crate::error::TruncateError;
 use crate::home::Home;
-use crate::io::atomic_replace;
+use crate::io::{OpenMode, atomic_replace};
+use crate::log_dir::CUTTING_FILE;
 use crate::producer::ProducerStates;
-use crate::segment::Segment;
 use crate::segment::scan::ReadMode;
+use crate::segment::{Segment, ignore_missing};
 use crate::types::Offset;
 
 use super::Log;
@@ -53,6 +54,7 @@ impl Log {
         self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
         self.compaction.cut_to(end);
         self.lower_checkpoints(end)?;
+        self.note_cut_begun()?;
         let behind = self.segments_mut().take_from(end.next());
         mark_all_deleted(&behind)?;
         remove_all(&behind)?;
@@ -63,6 +65,7 @@ impl Log {
         active.truncate(position, end)?;
         remove_snapshots(&self.home.disk, &self.path.get(), |offset| offset > end)?;
         self.make_cut_durable(&active)?;
+        self.note_cut_done();
         self.cut_epochs(tail, end);
         tail.next_offset = end;
         let jitter = tail.jitter;
@@ -91,6 +94,7 @@ impl Log {
     fn start_over(self: &Arc<Self>, tail: &mut Tail, start: Offset) -> Result<(), TruncateError> {
         self.compaction.cut_to(start);
         self.recovery_point.fetch_min(start.get(), Ordering::AcqRel);
+        self.note_cut_begun()?;
         self.offsets.truncate(self.offsets.log_start(), None);
         let old = {
             let mut segments = self.segments_mut();
@@ -102,6 +106,7 @@ impl Log {
         let fresh = Segment::create(&self.home.disk, &self.path, start, self.home.clock.now())?;
         remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
         self.make_cut_durable(&fresh)?;
+        self.note_cut_done();
         self.segments_mut().replace_all(Arc::clone(&fresh));
         self.offsets.restart(start);
         self.recovery_point.store(start.get(), Ordering::Release);
@@ -186,6 +191,33 @@ impl Log {
             Err(ReadCheckpointError::Corrupt(_)) => Ok(OffsetsByPartition::new()),
             Err(ReadCheckpointError::Io(error)) => Err(error),
         }
+    }
+
+    // Who is killed in the middle leaves a log that is shorter in the page cache and not on the disk. Nothing but this file
+    // tells a start of it, and what it then appends would, after a power loss, be what was there before.
+    fn note_cut_begun(&self) -> io::Result<()> {
+        let path = self.path.get();
+        self.home.disk.open(&path.join(CUTTING_FILE), OpenMode::OpenOrCreate)?;
+        self.home.disk.sync_dir(&path).inspect_err(|error| self.note_failed_flush(error))
+    }
+
+    // One that stays behind costs the next start a flush.
+    fn note_cut_done(&self) {
+        let path = self.path.get().join(CUTTING_FILE);
+        if let Err(error) = self.home.disk.remove_file(&path) {
+            tracing::warn!("{} is not removed yet: {error}", path.display());
+        }
+    }
+
+    /// Finishes a cut that a crash has interrupted, where there is one: what is there is so on the disk, too.
+    pub(super) fn finish_cut(&self) -> io::Result<()> {
+        let path = self.path.get().join(CUTTING_FILE);
+        if self.home.disk.metadata(&path).is_err() {
+            return Ok(());
+        }
+        let active = Arc::clone(self.segments().active());
+        self.make_cut_durable(&active)?;
+        ignore_missing(self.home.disk.remove_file(&path))
     }
 
     // What was cut off must not come back behind the records that take its place.

@@ -6,10 +6,9 @@ use std::io;
 use std::sync::Arc;
 
 use crate::batch::BatchView;
-use crate::epoch::EpochCache;
 use crate::error::{Corruption, ReadError, Rule};
 use crate::io::{Disk, DiskFile, FileHandle, OpenMode, is_full};
-use crate::types::{LeaderEpoch, Offset, TimestampMs};
+use crate::types::{Offset, TimestampMs};
 
 use super::index::{Entry, IndexFile};
 use super::name::FileType;
@@ -34,8 +33,6 @@ pub(crate) struct RebuildRequest<'a> {
     pub(crate) previous: Option<BatchAt>,
     /// What becomes of bytes that cannot be proven.
     pub(crate) unproven: Unproven,
-    /// The leader epochs that the log was told of.
-    pub(crate) epochs: &'a EpochCache,
 }
 
 /// What becomes of the bytes from the first batch on that is not whole, valid and continuous.
@@ -55,11 +52,21 @@ pub(crate) struct Rebuilt {
     pub(crate) segment: Arc<Segment>,
     /// What ended the good part, if the file went on behind it.
     pub(crate) damage: Option<Corruption>,
+    /// Where the batch lies that says a wrong offset, of which the one behind it tells: all else was in order.
+    pub(crate) misplaced: Option<u64>,
+    /// Batches that are believed, but for the offset that they say: where each ends, what it should say, what it says.
+    pub(crate) kept_misplaced: Vec<Misplaced>,
     /// Bytes that were cut off.
     pub(crate) cut_bytes: u64,
     /// Bytes whose checksums were computed.
     pub(crate) scanned_bytes: u64,
 }
+
+/// A batch that says a wrong offset: its end, the offset that it should say, and what is wrong.
+pub(crate) type Misplaced = (u64, Offset, Corruption);
+
+/// Where what is believed ends, the batch before, and what lies within it.
+type Believed = (u64, Option<BatchAt>, Vec<Misplaced>);
 
 /// Rebuilds a segment. `visit` sees every batch that is not merely believed, and may answer with a transaction that
 /// the batch aborted.
@@ -72,13 +79,13 @@ pub(crate) fn rebuild(
     let length = file.len()?;
     let mut trusted_before = request.trusted_before;
     let mut state = derived_before(request, trusted_before, length)?;
-    let (start, previous) = match believed(&file, &mut state, base, trusted_before, length) {
+    let (start, previous, kept_misplaced) = match believed(&file, &mut state, base, trusted_before, length) {
         Ok(start) => start,
         // What was to be believed does not even hang together: look at everything.
         Err(ReadError::Corrupt(_)) => {
             trusted_before = base;
             state = derived_before(request, trusted_before, length)?;
-            (0, None)
+            (0, None, Vec::new())
         }
         Err(error) => return Err(error),
     };
@@ -92,15 +99,12 @@ pub(crate) fn rebuild(
     let mut walk = CheckedWalk::new(&*file, length, base, previous.or(request.previous));
     let mut position = start;
     let mut damage = None;
+    let mut misplaced = None;
+    let mut last: Option<BatchAt> = None;
+    let mut before_last = previous;
     loop {
         match walk.batch_at(position) {
             Ok(None) => break,
-            Ok(Some(batch)) if is_superseded(&batch.at, request) => {
-                let previous = request.epochs.epoch_at(batch.at.base_offset).unwrap_or(LeaderEpoch::NONE);
-                let rule = Rule::EpochOrder { epoch: batch.at.leader_epoch, previous };
-                damage = Some(Corruption { file: file.path().to_owned(), position, rule });
-                break;
-            }
             Ok(Some(batch)) => {
                 unless_full(state.note(disk, base, &batch.at, request.index_interval_bytes))?;
                 match visit(&batch) {
@@ -109,11 +113,14 @@ pub(crate) fn rebuild(
                     None => {}
                 }
                 position = batch.at.end();
+                before_last = last.or(before_last);
+                last = Some(batch.at);
             }
             Err(WalkError::Corrupt(corruption)) => {
                 if request.unproven == Unproven::CutTornEnd && goes_on_behind(&*file, position, length)? {
                     return Err(ReadError::Corrupt(corruption));
                 }
+                misplaced = last.filter(|_| is_in_place(&corruption.rule, before_last, base));
                 damage = Some(corruption);
                 break;
             }
@@ -144,9 +151,17 @@ pub(crate) fn rebuild(
     Ok(Rebuilt {
         segment: Segment::with_state(disk, request.path, base, state, Some(file)),
         damage,
+        misplaced: misplaced.map(|batch| batch.position),
+        kept_misplaced,
         cut_bytes: length - kept,
         scanned_bytes: position - start,
     })
+}
+
+// Whether a batch that does not follow the one before it follows the one before that: no checksum covers offsets.
+fn is_in_place(rule: &Rule, before_last: Option<BatchAt>, base: Offset) -> bool {
+    let expected = before_last.map_or(base, |batch| batch.last_offset.next());
+    matches!(rule, Rule::OffsetOrder { base, .. } if *base >= expected)
 }
 
 // Index entries for which a full disk has no room stay in memory, and are written with the next flush.
@@ -155,13 +170,6 @@ fn unless_full(written: io::Result<()>) -> io::Result<()> {
         Err(error) if is_full(&error) => Ok(()),
         written => written,
     }
-}
-
-// Whether a newer leader began before this batch: its log was cut there, and this came back from below the cut.
-fn is_superseded(batch: &BatchAt, request: &RebuildRequest<'_>) -> bool {
-    request.unproven != Unproven::Keep
-        && batch.leader_epoch.get() >= 0
-        && request.epochs.epoch_at(batch.base_offset).is_some_and(|epoch| epoch > batch.leader_epoch)
 }
 
 /// How far behind damage a whole batch is looked for.
@@ -214,10 +222,11 @@ fn believed(
     base: Offset,
     trusted_before: Offset,
     length: u64,
-) -> Result<(u64, Option<BatchAt>), ReadError> {
+) -> Result<Believed, ReadError> {
     let mut position = state.offset_index.last().map_or(0, |entry| entry.position.get());
     let indexed = state.offset_index.last();
     let mut previous: Option<BatchAt> = None;
+    let mut misplaced = Vec::new();
     // The time index has an entry for each of the offset index, and so tells of what lies before these.
     let mut newest: Option<BatchAt> = None;
     if indexed.is_some() && state.time_index.len() == 0 {
@@ -231,7 +240,17 @@ fn believed(
         if previous.is_none() && indexed.is_some_and(|entry| entry.absolute(base) != batch.last_offset) {
             return Err(misleading(&state.offset_index, position));
         }
-        if batch.last_offset >= trusted_before {
+        let expected = previous.map_or(base, |previous| previous.last_offset.next());
+        if expected < trusted_before && is_misplaced(file, &batch, expected, length)? {
+            let previous = expected.plus(-1);
+            let rule = Rule::OffsetOrder { base: batch.base_offset, previous };
+            let file = file.path().to_owned();
+            misplaced.push((batch.end(), expected, Corruption { file, position, rule }));
+            position = batch.end();
+            continue;
+        }
+        // A power loss can tear the offset off a batch, and spare all that its checksum covers.
+        if batch.base_offset < expected || batch.last_offset >= trusted_before {
             break;
         }
         position = batch.end();
@@ -258,7 +277,29 @@ fn believed(
         state.pace.see_timestamp(&newest);
     }
     state.size = position;
-    Ok((position, previous))
+    Ok((position, previous, misplaced))
+}
+
+// Whether a batch says an offset that is not its own: one that lies before it, or behind the batch that follows it.
+fn is_misplaced(
+    file: &FileHandle,
+    batch: &BatchAt,
+    expected: Offset,
+    length: u64,
+) -> Result<bool, ReadError> {
+    if batch.base_offset == expected || batch.magic < 2 {
+        return Ok(false);
+    }
+    if batch.base_offset < expected {
+        return Ok(true);
+    }
+    match header_at(&**file, batch.end(), length, ReadMode::Blocking) {
+        Ok(next) => {
+            Ok(next.is_some_and(|next| next.base_offset >= expected && next.base_offset <= batch.last_offset))
+        }
+        Err(ReadError::Corrupt(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 // The last entry points to no batch that it could stand for.

@@ -165,6 +165,26 @@ fn who_reads_while_a_log_is_compacted_goes_on_reading_what_it_has() {
     assert_ne!(read_from(&log, 0).to_bytes().unwrap(), copy);
 }
 
+/// A reader that had found nothing more in a segment went on behind the one that had taken its place, and so missed what
+/// that one had of the segments between.
+#[test]
+fn who_read_a_segment_that_was_exchanged_goes_on_in_what_took_its_place() {
+    let fixture = Fixture::new();
+    let engine = fixture.open();
+    let log = create(&engine, compacted());
+    put_some(&log, 5, 40);
+    let before = log.segments_before(Offset::new(i64::MAX));
+    one_group(&log);
+    engine.compact(&log).unwrap();
+    let after = log.segments_before(Offset::new(i64::MAX));
+    let cleaned = Arc::clone(&after[0]);
+    assert!(!Arc::ptr_eq(&before[0], &cleaned) && before.len() > after.len());
+    for exchanged in before.iter().take_while(|segment| segment.base_offset < after[1].base_offset) {
+        assert!(Arc::ptr_eq(&log.segment_behind(exchanged).unwrap(), &cleaned));
+    }
+    assert!(Arc::ptr_eq(&log.segment_behind(&cleaned).unwrap(), &after[1]));
+}
+
 #[test]
 fn whoever_reads_while_segments_are_exchanged_gets_whole_batches_from_the_offset_on() {
     let fixture = Fixture::new();

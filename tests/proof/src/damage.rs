@@ -52,11 +52,9 @@ fn is_log(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "log")
 }
 
-// Told how its epochs began by nothing but this file, the log believes it: see docs/proof.md.
 fn files(disk: &SimDisk) -> Vec<(PathBuf, u64)> {
     let listed = disk.list(Path::new(LOG_DIR)).expect("the log is there");
     let files = listed.into_iter().filter(|entry| entry.kind == FileKind::File);
-    let files = files.filter(|entry| entry.name() != Some("leader-epoch-checkpoint"));
     let len = |path: &Path| disk.metadata(path).expect("the file is there").len;
     files.map(|entry| (entry.path.clone(), len(&entry.path))).collect()
 }

@@ -16,6 +16,9 @@ fn no_promise_is_broken_by_any_order_of_operations_and_crashes() {
 fn planted_bugs_are_found() {
     for plant in Plant::ALL {
         match sim::run(0..2_000, Some(plant)) {
+            // No index is believed that the log does not bear out.
+            Ok(_) if plant == Plant::StaleIndex => {}
+            Err(broken) if plant == Plant::StaleIndex => panic!("{broken}"),
             Ok(counts) => panic!("{} was not found: {counts}", plant.name()),
             Err(broken) => println!("{}: seed {}: {}", plant.name(), broken.seed, broken.what),
         }
