@@ -14,8 +14,8 @@ use klamm_tests::process::output_of;
 /// Of a log larger than this only the batches are compared: Kafka's tool takes seconds to print it all.
 const LARGE: u64 = 8 << 20;
 
-/// Compares the two tools over every file of a data directory that a dump tool reads.
-pub(crate) fn agree(oracle: &Oracle, data: &Path) {
+/// Compares the two tools over every file of a data directory that a dump tool reads, and says what they were asked.
+pub(crate) fn agree(oracle: &Oracle, data: &Path) -> Vec<String> {
     let scratch = tempfile::tempdir().expect("a temporary directory can be made");
     let requests: Vec<(PathBuf, String)> = files(data)
         .iter()
@@ -41,6 +41,13 @@ pub(crate) fn agree(oracle: &Oracle, data: &Path) {
         requests.len(),
         differences.join("\n")
     );
+    requests.into_iter().map(|(_, arguments)| arguments).collect()
+}
+
+/// Panics if `flag` is not among what was asked of a file whose path begins with `name`.
+pub(crate) fn assert_asked(asked: &[String], name: &str, flag: &str) {
+    let found = asked.iter().any(|line| line.contains(&format!("--files {name}")) && line.contains(flag));
+    assert!(found, "{flag} was asked of no {name}");
 }
 
 /// Files below `data`, relative to it, in order.
@@ -65,13 +72,30 @@ fn arguments(data: &Path, file: &str) -> Vec<String> {
     let length = fs::metadata(data.join(file)).expect("the file is there").len();
     let metadata = file.starts_with("__cluster_metadata");
     let flags: &[&str] = match file.rsplit('.').next() {
-        Some("log") if metadata => &["", "--cluster-metadata-decoder"],
-        Some("log") if length > LARGE => &[""],
-        Some("log") if file.starts_with("__consumer_offsets") => &["", "--offsets-decoder"],
-        Some("log") if file.starts_with("__transaction_state") => &["", "--transaction-log-decoder"],
-        Some("log") => &["", "--deep-iteration", "--print-data-log"],
+        Some("log") if metadata => &[
+            "",
+            "--cluster-metadata-decoder",
+            "--cluster-metadata-decoder --skip-record-metadata",
+            "--cluster-metadata-decoder --max-bytes 1000",
+        ],
+        Some("log") if length > LARGE => &["", "--max-bytes 100000 --print-data-log"],
+        Some("log") if file.starts_with("__consumer_offsets") => {
+            &["", "--offsets-decoder", "--offsets-decoder --skip-record-metadata"]
+        }
+        Some("log") if file.starts_with("__transaction_state") => {
+            &["", "--transaction-log-decoder", "--transaction-log-decoder --skip-record-metadata"]
+        }
+        Some("log") => &[
+            "",
+            "--deep-iteration",
+            "--print-data-log",
+            "--print-data-log --skip-record-metadata",
+            "--deep-iteration --max-bytes 700",
+            "--max-bytes 0",
+            "--print-data-log --value-decoder-class org.apache.kafka.tools.api.StringDecoder",
+        ],
         Some("checkpoint") if metadata => &["", "--cluster-metadata-decoder"],
-        Some("index" | "timeindex") => &["", "--index-sanity-check"],
+        Some("index" | "timeindex") => &["", "--index-sanity-check", "--verify-index-only"],
         Some("txnindex" | "snapshot") => &[""],
         _ => &[],
     };

@@ -110,7 +110,10 @@ fn every_client_story_holds_on_klamm_and_both_dump_tools_read_what_it_leaves() {
     let klamm = broker::start(&properties);
     clients::all(oracle, klamm.bootstrap());
     klamm.stop();
-    dumps::agree(oracle, &properties.data());
+    let asked = dumps::agree(oracle, &properties.data());
+    dumps::assert_asked(&asked, "__transaction_state", "--transaction-log-decoder");
+    dumps::assert_asked(&asked, "__cluster_metadata", "--cluster-metadata-decoder --skip-record-metadata");
+    dumps::assert_asked(&asked, "", ".timeindex --verify-index-only");
 }
 
 #[test]
@@ -132,7 +135,8 @@ fn every_story_of_groups_holds_on_klamm() {
     let klamm = broker::start(&properties);
     groups::all(oracle, klamm.bootstrap());
     klamm.stop();
-    dumps::agree(oracle, &properties.data());
+    let asked = dumps::agree(oracle, &properties.data());
+    dumps::assert_asked(&asked, "__consumer_offsets", "--offsets-decoder");
 }
 
 #[test]
