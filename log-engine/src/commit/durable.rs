@@ -16,6 +16,8 @@ impl Lanes {
     pub(super) fn run_sync_lane(&self, mut queue: Box<dyn WriteQueue>) {
         let mut gathering = Gathering::new(self.group_delay_max);
         until_no_panic(|| {
+            // For those who had their results when a panic came.
+            self.sync.bells.ring_if_wanted();
             while let Some((requests, guard)) = self.wait_for_gathered(&gathering) {
                 let (requests, started) = (requests.into_vec(), Instant::now());
                 let verdicts = carry_out(&self.dir, &requests, queue.as_mut(), &self.counters);
@@ -23,6 +25,7 @@ impl Lanes {
                 let waiting = self.sync.lock().waiting.len();
                 gathering.flushed(requests.len(), waiting, started, Instant::now());
                 self.finish_group(requests, verdicts, LaneKind::Sync, false);
+                self.sync.bells.ring_if_wanted();
                 guard.disarm();
                 self.sync.lock().led = false;
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::io::{QueueCounts, WriteGroup, WriteQueue, write_runs};
 
+use super::bell::Bell;
 use super::carry::{Verdict, carry_out, precheck, verdict_of_write};
 use super::group::GroupBounds;
 use super::lead::Lead;
@@ -46,7 +47,7 @@ impl Lanes {
 
     /// An append stays behind earlier ones of its chain: in the `os` lane while any of them is there (the leader
     /// forwards it), otherwise in the `sync` lane if it or an earlier one has to be durable.
-    pub(super) fn enqueue(&self, request: CommitRequest) {
+    pub(super) fn enqueue(&self, request: CommitRequest) -> Option<Arc<Bell>> {
         self.waiting_bytes.fetch_add(request.bytes.len() as u64, Ordering::Relaxed);
         let chain = request.target.chain();
         let behind_os = chain.in_os_lane.load(Ordering::Acquire) > 0;
@@ -54,9 +55,10 @@ impl Lanes {
         if behind_os || (request.durability == Durability::Os && !behind_sync) {
             chain.in_os_lane.fetch_add(1, Ordering::AcqRel);
             self.os.push(request);
+            None
         } else {
             chain.in_sync_lane.fetch_add(1, Ordering::AcqRel);
-            self.sync.push(request);
+            Some(self.sync.push(request))
         }
     }
 
@@ -159,7 +161,8 @@ impl Lanes {
         };
         for request in forwarded {
             let target = Arc::clone(&request.target);
-            self.sync.push(request);
+            // The ticket is with somebody who knows of no bell.
+            let _ = self.sync.push(request);
             // Only now: whoever enqueues next for this chain must find it either here or there.
             target.chain().in_os_lane.fetch_sub(1, Ordering::AcqRel);
             self.sync.wake_thread();

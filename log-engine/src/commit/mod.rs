@@ -14,6 +14,7 @@
 //! It knows files and buffers, not logs: what was reserved where, and what a success publishes, is the target's.
 //! Appends of one target complete in the order in which they were enqueued, whatever their durability.
 
+mod bell;
 mod carry;
 mod chain;
 mod dir_state;
@@ -43,6 +44,7 @@ pub use dir_state::{DirState, Offline, OfflineListener};
 pub use failure::CommitError;
 pub use ticket::{Abandoned, Resolver, Ticket};
 
+use bell::Bell;
 use lane::Lanes;
 
 /// When an append counts as committed.
@@ -148,7 +150,13 @@ impl Committer {
     /// Puts an append in its lane. Does no I/O and may be called under a lock; appends of one target that are
     /// enqueued one after the other end one after the other. Nothing moves before [`Committer::drive`].
     pub fn enqueue(&self, request: CommitRequest) {
-        self.lanes.enqueue(request);
+        let _ = self.enqueue_behind_bell(request);
+    }
+
+    /// The same for a request whose target has a ticket to resolve: where the append shares a flush, threads may wait for
+    /// the ticket at the bell that this answers ([`Ticket::announced_by`]).
+    pub(crate) fn enqueue_behind_bell(&self, request: CommitRequest) -> Option<Arc<Bell>> {
+        self.lanes.enqueue(request)
     }
 
     /// Sees to it that what was enqueued gets written: leads the `os` lane on this thread if nobody does, wakes

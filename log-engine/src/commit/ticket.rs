@@ -8,11 +8,15 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 
+use super::bell::Bell;
+
 /// Yields what its [`Resolver`] is given. Dropping it changes nothing for the append: what is in flight stays owned
 /// by the committer until it has ended.
 #[must_use = "an append is only known to be stored once its ticket says so"]
 pub struct Ticket<T, E> {
     inner: Inner<T, E>,
+    /// Where a thread sleeps that waits for it, if others sleep there as well.
+    bell: Option<Arc<Bell>>,
 }
 
 enum Inner<T, E> {
@@ -39,6 +43,8 @@ enum State<T, E> {
     Waiting(Option<Waker>),
     // A thread sleeps on the condition variable and has to be woken.
     Blocked,
+    // A thread sleeps on a bell that is rung when the others that sleep there have their results, too.
+    Listening(Arc<Bell>),
     Resolved(Result<T, E>),
     Taken,
 }
@@ -47,14 +53,19 @@ impl<T, E: From<Abandoned>> Ticket<T, E> {
     /// A ticket and the means to resolve it.
     pub fn new() -> (Self, Resolver<T, E>) {
         let slot = Arc::new(Slot { state: Mutex::new(State::Waiting(None)), resolved: Condvar::new() });
-        (Self { inner: Inner::Pending(Arc::clone(&slot)) }, Resolver { slot: Some(slot) })
+        (Self { inner: Inner::Pending(Arc::clone(&slot)), bell: None }, Resolver { slot: Some(slot) })
     }
 }
 
 impl<T, E> Ticket<T, E> {
     /// A ticket whose result is known already.
     pub fn ready(result: Result<T, E>) -> Self {
-        Self { inner: Inner::Ready(Some(result)) }
+        Self { inner: Inner::Ready(Some(result)), bell: None }
+    }
+
+    /// Whoever resolves it rings this bell afterwards.
+    pub(crate) fn announced_by(self, bell: Option<Arc<Bell>>) -> Self {
+        Self { bell, ..self }
     }
 
     /// Blocks the calling thread until the result is there.
@@ -64,12 +75,9 @@ impl<T, E> Ticket<T, E> {
             Inner::Ready(None) => unreachable!("a ticket that was polled to its end is not waited for"),
             Inner::Pending(slot) => slot,
         };
-        let mut state = slot.lock();
-        loop {
-            match std::mem::replace(&mut *state, State::Blocked) {
-                State::Resolved(result) => return result,
-                _ => state = slot.resolved.wait(state).unwrap_or_else(PoisonError::into_inner),
-            }
+        match self.bell {
+            Some(bell) => slot.listen(&bell),
+            None => slot.block(),
         }
     }
 
@@ -91,6 +99,27 @@ impl<T, E> Slot<T, E> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn block(&self) -> Result<T, E> {
+        let mut state = self.lock();
+        loop {
+            match std::mem::replace(&mut *state, State::Blocked) {
+                State::Resolved(result) => return result,
+                _ => state = self.resolved.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn listen(&self, bell: &Arc<Bell>) -> Result<T, E> {
+        loop {
+            let heard = bell.listen();
+            let before = std::mem::replace(&mut *self.lock(), State::Listening(Arc::clone(bell)));
+            if let State::Resolved(result) = before {
+                return result;
+            }
+            bell.sleep(heard);
+        }
+    }
+
     fn take_resolved(&self) -> Option<Result<T, E>> {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Taken) {
@@ -102,13 +131,16 @@ impl<T, E> Slot<T, E> {
         }
     }
 
-    fn resolve(&self, result: Result<T, E>) {
+    // A bell that is answered has yet to be rung.
+    fn resolve(&self, result: Result<T, E>) -> Option<Arc<Bell>> {
         let before = std::mem::replace(&mut *self.lock(), State::Resolved(result));
         match before {
             State::Waiting(Some(waker)) => waker.wake(),
             State::Blocked => self.resolved.notify_one(),
+            State::Listening(bell) => return Some(bell),
             State::Waiting(None) | State::Resolved(_) | State::Taken => {}
         }
+        None
     }
 }
 
@@ -141,18 +173,20 @@ where
 }
 
 impl<T, E: From<Abandoned>> Resolver<T, E> {
-    /// Gives the ticket its result and wakes whoever waits for it.
+    /// Gives the ticket its result and wakes whoever waits for it, at its bell when that is rung.
     pub fn resolve(mut self, result: Result<T, E>) {
-        if let Some(slot) = self.slot.take() {
-            slot.resolve(result);
+        if let Some(bell) = self.slot.take().and_then(|slot| slot.resolve(result)) {
+            bell.want();
         }
     }
 }
 
 impl<T, E: From<Abandoned>> Drop for Resolver<T, E> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            slot.resolve(Err(Abandoned.into()));
+        let abandoned = |slot: Arc<Slot<T, E>>| slot.resolve(Err(Abandoned.into()));
+        // Nobody is left who would ring.
+        if let Some(bell) = self.slot.take().and_then(abandoned) {
+            bell.ring();
         }
     }
 }
@@ -200,6 +234,35 @@ mod tests {
         assert_eq!(waiter.join().expect("no panic"), Ok(2));
 
         assert_eq!(TestTicket::ready(Ok(3)).wait(), Ok(3));
+    }
+
+    #[test]
+    fn threads_that_wait_at_a_bell_have_their_results_when_it_has_rung() {
+        let bell = crate::sync::Arc::new(Bell::default());
+        let (waiters, resolvers): (Vec<_>, Vec<_>) = (0..8)
+            .map(|_| {
+                let (ticket, resolver) = TestTicket::new();
+                let ticket = ticket.announced_by(Some(crate::sync::Arc::clone(&bell)));
+                (thread::spawn(move || ticket.wait()), resolver)
+            })
+            .unzip();
+        // Some may sleep by now and some not: both have to find their results.
+        for (value, resolver) in (0..).zip(resolvers) {
+            resolver.resolve(Ok(value));
+        }
+        bell.ring_if_wanted();
+        let results = waiters.into_iter().map(|waiter| waiter.join().expect("no panic"));
+        assert!(results.eq((0..8).map(Ok)));
+    }
+
+    #[test]
+    fn who_waits_at_a_bell_is_not_left_there_by_a_resolver_that_is_dropped() {
+        let bell = crate::sync::Arc::new(Bell::default());
+        let (ticket, resolver) = TestTicket::new();
+        let ticket = ticket.announced_by(Some(crate::sync::Arc::clone(&bell)));
+        let waiter = thread::spawn(move || ticket.wait());
+        drop(resolver);
+        assert_eq!(waiter.join().expect("no panic"), Err(Abandoned));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::bell::Bell;
 use super::group::{GroupBounds, next_group};
 use super::lead::Pace;
 use super::{CommitRequest, DirState, Durability};
@@ -14,6 +15,7 @@ pub(super) struct Lane {
     bounds: GroupBounds,
     state: Mutex<LaneState>,
     wake: Condvar,
+    pub(super) bells: Bells,
     // Mirrors whether `waiting` has anything, so that `drive` can pass by an empty lane without its lock.
     has_waiting: AtomicBool,
 }
@@ -31,7 +33,24 @@ pub(super) struct LaneState {
     /// While fewer wait, the sleeping thread gathers and is left asleep; see `gather`.
     gathers_until: usize,
     pub(super) closed: bool,
+    groups_left: usize,
     pub(super) pace: Pace,
+}
+
+/// The bells of a lane: whoever comes while a group is on its way belongs to the next one, and is not to be woken by it.
+#[derive(Debug, Default)]
+pub(super) struct Bells([Arc<Bell>; 2]);
+
+impl Bells {
+    /// The bell of those who come while so many groups have left.
+    pub(super) fn of(&self, groups_left: usize) -> &Arc<Bell> {
+        &self.0[groups_left % 2]
+    }
+
+    /// Wakes whoever has a result.
+    pub(super) fn ring_if_wanted(&self) {
+        self.0.iter().for_each(|bell| bell.ring_if_wanted());
+    }
 }
 
 /// One append is the usual group of a quiet lane, and takes no allocation.
@@ -54,7 +73,13 @@ pub(super) type Led<'a> = (Requests, LeadGuard<'a>);
 
 impl Lane {
     pub(super) fn new(bounds: GroupBounds) -> Self {
-        Self { bounds, state: Mutex::default(), wake: Condvar::new(), has_waiting: AtomicBool::new(false) }
+        Self {
+            bounds,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            bells: Bells::default(),
+            has_waiting: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, LaneState> {
@@ -66,7 +91,8 @@ impl Lane {
         self.has_waiting.load(Ordering::Acquire)
     }
 
-    pub(super) fn push(&self, request: CommitRequest) {
+    /// Answers the bell of the group that it will be in, if the group has room for it.
+    pub(super) fn push(&self, request: CommitRequest) -> Arc<Bell> {
         let mut state = self.lock();
         if request.durability != Durability::Group {
             state.gathers_until = 0;
@@ -74,11 +100,13 @@ impl Lane {
         state.bytes += request.bytes.len() as u64;
         state.waiting.push_back(request);
         self.has_waiting.store(true, Ordering::Release);
+        Arc::clone(self.bells.of(state.groups_left))
     }
 
     /// Takes the next group from the front.
     pub(super) fn take_lead<'a>(&'a self, state: &mut LaneState, dir: &'a DirState) -> Led<'a> {
         state.led = true;
+        state.groups_left += 1;
         let count = next_group(state.waiting.iter().map(|r| r.bytes.len() as u64), self.bounds);
         let requests = match count {
             1 => Requests::One(state.waiting.pop_front().expect("the group counts one that waits")),

@@ -425,8 +425,7 @@ impl Log {
         tail.next_offset = reservation.end;
         tail.next_reservation += 1;
         tail.pending.push_back(Pending::Append(reservation));
-        self.home.committer.enqueue(request);
-        ticket
+        ticket.announced_by(self.home.committer.enqueue_behind_bell(request))
     }
 }
 

@@ -10,6 +10,7 @@ use log_engine::Offset;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
 
+use crate::bell::Bell;
 use crate::offsets::{LogOffsets, SharedOffsets};
 use crate::ticket::{Abandoned, Resolver, Ticket};
 
@@ -179,6 +180,31 @@ pub fn a_thread_that_waits_is_always_woken() {
         let answer = thread::spawn(move || resolver.resolve(Ok(7)));
         assert_eq!(ticket.wait(), Ok(7));
         answer.join().expect("no panic");
+    });
+}
+
+/// A thread waits at the bell of its group, which is rung after the answer.
+pub fn a_thread_that_waits_at_a_bell_is_always_woken() {
+    loom::model(|| {
+        let bell = Arc::new(Bell::default());
+        let (ticket, resolver) = AppendTicket::new();
+        let ticket = ticket.announced_by(Some(Arc::clone(&bell)));
+        let committer = thread::spawn(move || {
+            resolver.resolve(Ok(7));
+            bell.ring_if_wanted();
+        });
+        assert_eq!(ticket.wait(), Ok(7));
+        committer.join().expect("no panic");
+    });
+}
+
+/// The engine is torn down under a thread that waits at a bell.
+pub fn nobody_is_left_waiting_at_a_bell() {
+    loom::model(|| {
+        let (ticket, resolver) = AppendTicket::new();
+        let torn_down = thread::spawn(move || drop(resolver));
+        assert_eq!(ticket.announced_by(Some(Arc::new(Bell::default()))).wait(), Err(Abandoned));
+        torn_down.join().expect("no panic");
     });
 }
 

@@ -19,6 +19,8 @@ models! {
     a_log_that_begins_again_shows_no_end_before_a_start
     reservations_are_published_in_order_and_before_they_are_answered
     a_thread_that_waits_is_always_woken
+    a_thread_that_waits_at_a_bell_is_always_woken
+    nobody_is_left_waiting_at_a_bell
     a_task_that_awaits_is_always_woken
     a_ticket_that_nobody_answers_says_so
 }
