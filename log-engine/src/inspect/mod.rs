@@ -109,4 +109,32 @@ mod tests {
             assert!(page.contains(&line), "{line}");
         }
     }
+
+    /// The rows of a table of fields behind a heading: where each field begins, and how long it is.
+    fn fields(page: &str, heading: &str, nth_table: usize) -> Vec<(usize, usize)> {
+        let section = page.split(heading).nth(1).expect(heading);
+        let table = section.split("\n\n").filter(|part| part.starts_with('|')).nth(nth_table).expect(heading);
+        let row = |line: &str| {
+            let mut cells = line.trim_matches('|').split('|').map(str::trim);
+            Some((cells.next()?.parse().ok()?, cells.next()?.parse().ok()?))
+        };
+        table.lines().filter_map(row).collect()
+    }
+
+    #[test]
+    fn the_fields_in_the_page_about_the_format_leave_no_byte_out() {
+        let page = include_str!("../../../docs/format.md");
+        for (heading, nth_table, length) in [
+            ("### `.log`\n", 0, HEADER_LEN),
+            ("### `.snapshot`\n", 0, snapshot::ENTRIES),
+            ("### `.snapshot`\n", 1, snapshot::ENTRY_LEN),
+            ("#### Formats 0 and 1\n", 0, 26),
+        ] {
+            let end = fields(page, heading, nth_table).into_iter().fold(0, |end, (offset, bytes)| {
+                assert_eq!(offset, end, "{heading}: a field begins where the one before it ends");
+                offset + bytes
+            });
+            assert_eq!(end, length, "{heading}");
+        }
+    }
 }

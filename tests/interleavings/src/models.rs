@@ -1,8 +1,9 @@
 //! Small programs of two or three threads over the real types. Each is run in every order; what it asserts holds in all.
 //!
-//! What takes part in a log's order of publication beside these types is under one lock, the log's: [`reservations`] has it as a
-//! queue. The committer's lanes and the files that a segment keeps open are guarded by a lock each and built on
-//! threads, rings and files, which no model of memory runs: `tests/proof` disturbs those.
+//! What takes part in a log's order of publication beside these types is under one lock, the log's:
+//! [`reservations_are_published_in_order_and_before_they_are_answered`] has it as a queue. The committer's lanes and the files
+//! that a segment keeps open are guarded by a lock each and built on threads, rings and files, which no model of memory runs:
+//! `tests/proof` disturbs those.
 
 use std::collections::VecDeque;
 
