@@ -8,6 +8,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{PoisonError, RwLock},
 };
 
 use log_engine::io::{BackendChoice, Disk, NativeDisk};
@@ -17,7 +18,11 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("tests/corpus")
 }
 
+/// A program that is being started shares what this one has locked, until it has become itself: nobody locks meanwhile.
+static STARTING: RwLock<()> = RwLock::new(());
+
 fn klamm_log(arguments: &[&str], directories: &[&Path]) -> Output {
+    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     Command::new(env!("CARGO_BIN_EXE_klamm-log")).args(arguments).args(directories).output().unwrap()
 }
 
@@ -49,6 +54,7 @@ fn stopped() -> (TempDir, PathBuf) {
 /// The same in its next run, after kill -9.
 fn killed() -> (TempDir, PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
+    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     let unpacked = Command::new("tar")
         .arg("-xzf")
         .arg(corpus().join("killed.tar.gz"))

@@ -15,7 +15,7 @@ use log_engine::{
 };
 
 use super::{
-    plan::{Derive, Step},
+    step::{Derive, Step},
     survey::SurveyedSegment,
 };
 use crate::offline::{OfflineError, refused};

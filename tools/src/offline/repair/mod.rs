@@ -11,7 +11,9 @@
 //! again: the marker of a clean stop goes first, the recovery point moves last.
 
 mod carry_out;
+mod checkpoints;
 mod plan;
+mod step;
 mod survey;
 
 use std::{io::Write, path::PathBuf, sync::Arc};
@@ -22,7 +24,10 @@ use log_engine::{
 };
 use serde_json::json;
 
-use self::plan::{Left, Plan, Step};
+use self::{
+    plan::Plan,
+    step::{Left, Step},
+};
 use super::{OfflineError, Outcome, layout::Target, progress, refused, verify::records_bytes};
 
 /// Arguments of `repair`.

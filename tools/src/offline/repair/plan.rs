@@ -9,67 +9,25 @@ use std::{
 use indicatif::ProgressBar;
 use log_engine::{
     LogConfig, Offset, Rule as EngineRule, TopicPartition,
-    checkpoint::{
-        CLEANER_FILE, LEADER_EPOCH_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE,
-        REPLICATION_FILE, format_offsets, parse_epochs, parse_offsets,
-    },
+    checkpoint::{LEADER_EPOCH_FILE, parse_epochs},
     epoch::EpochCache,
-    inspect::{FileType, parse_file_name},
-    log_dir::{
-        CLEAN_SHUTDOWN_FILE, CLUSTER_METADATA_TOPIC, META_PROPERTIES_FILE, PARTITION_METADATA_FILE,
-        format_partition_metadata,
-    },
+    inspect::FileType,
+    log_dir::{CLUSTER_METADATA_TOPIC, PARTITION_METADATA_FILE, format_partition_metadata},
 };
 
-use super::survey::{Survey, SurveyedSegment, survey};
+use super::{
+    step::{Derive, Left, Step},
+    survey::{Survey, SurveyedSegment, survey},
+};
 use crate::offline::{
     OfflineError,
     layout::{PartitionDir, Target},
     metadata::ClusterFacts,
-    refused,
     verify::{
         damage::{Damage, Findings, Rule, Told},
         verify,
     },
 };
-
-/// One change.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The next start must not believe the files as they are.
-    RemoveCleanMark { path: PathBuf },
-    /// What cannot be used goes out of the way, and is kept.
-    SetAside { path: PathBuf, reason: String },
-    /// A `.log` is written without what is damaged; the original is kept aside.
-    TakeOut(SurveyedSegment),
-    /// What follows from the batches is written.
-    Derive(Derive),
-    /// All records of a log become durable.
-    Flush { dir: PathBuf, logs: Vec<PathBuf> },
-    /// A small file is written.
-    Write { path: PathBuf, content: String, reason: String },
-}
-
-/// Files of one log that are written from its batches.
-#[derive(Debug)]
-pub(super) struct Derive {
-    pub(super) dir: PathBuf,
-    pub(super) index_interval_bytes: u32,
-    /// All segments, in order.
-    pub(super) logs: Vec<(Offset, PathBuf)>,
-    /// Snapshots of producers at the beginning of a segment that hold what the batches may not.
-    pub(super) snapshots: BTreeMap<Offset, PathBuf>,
-    pub(super) files: BTreeSet<PathBuf>,
-}
-
-/// Something that stays as it is.
-#[derive(Debug)]
-pub(super) struct Left {
-    pub(super) path: PathBuf,
-    pub(super) problem: String,
-    /// Whether it keeps a broker from serving what is there.
-    pub(super) needs_somebody: bool,
-}
 
 /// Changes in the order in which they are to be made.
 #[derive(Debug, Default)]
@@ -127,20 +85,20 @@ impl Plan {
     }
 }
 
-struct Planning {
-    damages: BTreeMap<PathBuf, Damage>,
+pub(super) struct Planning {
+    pub(super) damages: BTreeMap<PathBuf, Damage>,
     facts: Option<ClusterFacts>,
     // Where logs end now.
-    ends: BTreeMap<TopicPartition, Offset>,
+    pub(super) ends: BTreeMap<TopicPartition, Offset>,
     // Logs that lose bytes, and where they end then.
-    surveyed: BTreeMap<TopicPartition, Offset>,
-    plan: Plan,
+    pub(super) surveyed: BTreeMap<TopicPartition, Offset>,
+    pub(super) plan: Plan,
     // Whether the next start has to look at logs as after a crash.
-    has_doubt: bool,
+    pub(super) has_doubt: bool,
 }
 
 impl Planning {
-    fn set_aside(&mut self, path: &Path, reason: impl fmt::Display) {
+    pub(super) fn set_aside(&mut self, path: &Path, reason: impl fmt::Display) {
         if path.symlink_metadata().is_ok() && !self.goes_aside(path) {
             self.plan.steps.push(Step::SetAside { path: path.to_owned(), reason: reason.to_string() });
         }
@@ -150,7 +108,7 @@ impl Planning {
         self.plan.steps.iter().any(|step| matches!(step, Step::SetAside { path: aside, .. } if aside == path))
     }
 
-    fn leave(&mut self, path: &Path, needs_somebody: bool, problem: impl fmt::Display) {
+    pub(super) fn leave(&mut self, path: &Path, needs_somebody: bool, problem: impl fmt::Display) {
         self.plan.left.push(Left { path: path.to_owned(), problem: problem.to_string(), needs_somebody });
     }
 
@@ -335,102 +293,6 @@ impl Planning {
             self.leave(&path, true, format!("{rule}; bring it back from a copy, or from another controller"));
         }
     }
-
-    fn data_dir(&mut self, dir: &Path) -> Result<(), OfflineError> {
-        let path = dir.join(META_PROPERTIES_FILE);
-        if let Some(damage) = self.damages.get(&path) {
-            let problem = format!(
-                "{}; write it with version=1, cluster.id, node.id and directory.id as the other directories of this node have them",
-                damage.rule
-            );
-            self.leave(&path, true, problem);
-        }
-        self.recovery_points(dir)?;
-        for name in [LOG_START_FILE, REPLICATION_FILE, CLEANER_FILE] {
-            self.offsets(&dir.join(name), name == REPLICATION_FILE)?;
-        }
-        let mark = dir.join(CLEAN_SHUTDOWN_FILE);
-        if self.has_doubt && mark.exists() {
-            self.plan.steps.insert(0, Step::RemoveCleanMark { path: mark });
-        }
-        Ok(())
-    }
-
-    // Offsets behind the end are cut to it, or forgotten.
-    fn offsets(&mut self, path: &Path, cut: bool) -> Result<(), OfflineError> {
-        let Some(mut offsets) = self.readable_offsets(path)? else { return Ok(()) };
-        let before = offsets.clone();
-        for (partition, end) in self.new_ends() {
-            match offsets.get_mut(&partition) {
-                Some(offset) if *offset > end && cut => *offset = end,
-                Some(offset) if *offset > end => drop(offsets.remove(&partition)),
-                _ => {}
-            }
-        }
-        if offsets != before {
-            self.rewrite(path, &offsets, "it reaches behind the end of a log");
-        }
-        Ok(())
-    }
-
-    // What was looked at and lost something is durable as it is now, up to its end: no later start is to take the hole for
-    // the end.
-    fn recovery_points(&mut self, dir: &Path) -> Result<(), OfflineError> {
-        let path = dir.join(RECOVERY_POINT_FILE);
-        let readable = self.readable_offsets(&path)?;
-        let had_one = readable.is_some();
-        let mut offsets = readable.unwrap_or_default();
-        let before = offsets.clone();
-        for (partition, end) in self.new_ends() {
-            if self.surveyed.contains_key(&partition) && &*partition.topic != CLUSTER_METADATA_TOPIC {
-                let path = dir.join(partition.to_string());
-                let log = PartitionDir::read(&path)?;
-                let logs = log.offsets(FileType::Log).map(|base| log.file(FileType::Log, base)).collect();
-                self.plan.steps.push(Step::Flush { dir: path, logs });
-                offsets.insert(partition, end);
-            } else if let Some(offset) = offsets.get_mut(&partition).filter(|offset| **offset > end) {
-                *offset = end;
-            }
-        }
-        if offsets != before {
-            let reason = if had_one { "logs end elsewhere" } else { "what was repaired is durable" };
-            self.rewrite(&path, &offsets, reason);
-        }
-        Ok(())
-    }
-
-    fn new_ends(&self) -> BTreeMap<TopicPartition, Offset> {
-        let mut ends = self.ends.clone();
-        ends.extend(self.surveyed.clone());
-        ends
-    }
-
-    // `None` where there is no such file, or none that can be read: that one goes aside.
-    fn readable_offsets(&mut self, path: &Path) -> Result<Option<OffsetsByPartition>, OfflineError> {
-        if path.is_dir() {
-            self.set_aside(path, Rule::NotAFile);
-            return Ok(None);
-        }
-        let bytes = match fs::read(path) {
-            Ok(bytes) if bytes.is_empty() => return Ok(None),
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(refused(path)(error)),
-        };
-        match parse_offsets(path, &String::from_utf8_lossy(&bytes)) {
-            Ok(offsets) => Ok(Some(offsets)),
-            Err(corruption) => {
-                self.set_aside(path, corruption.rule);
-                Ok(None)
-            }
-        }
-    }
-
-    fn rewrite(&mut self, path: &Path, offsets: &OffsetsByPartition, reason: &str) {
-        self.set_aside(path, reason);
-        let content = format_offsets(offsets);
-        self.plan.steps.push(Step::Write { path: path.to_owned(), content, reason: reason.to_owned() });
-    }
 }
 
 // Of a metadata log only a torn end may go.
@@ -446,65 +308,4 @@ fn read_epochs(dir: &PartitionDir) -> Option<EpochCache> {
     let entries = parse_epochs(&path, &fs::read_to_string(&path).ok()?).ok()?;
     let cache = EpochCache::from_entries(entries.iter().copied());
     (cache.entries() == entries && !entries.is_empty()).then_some(cache)
-}
-
-impl Step {
-    /// The kind of change, in one word or two.
-    pub(super) fn action(&self) -> &'static str {
-        match self {
-            Self::RemoveCleanMark { .. } => "remove",
-            Self::SetAside { .. } => "set aside",
-            Self::TakeOut(_) => "take out",
-            Self::Derive(_) => "derive",
-            Self::Flush { .. } => "flush",
-            Self::Write { .. } => "write",
-        }
-    }
-
-    /// What is changed.
-    pub(super) fn path(&self) -> &Path {
-        match self {
-            Self::RemoveCleanMark { path } | Self::SetAside { path, .. } | Self::Write { path, .. } => path,
-            Self::TakeOut(segment) => &segment.path,
-            Self::Derive(derive) => &derive.dir,
-            Self::Flush { dir, .. } => dir,
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path().display();
-        match self {
-            Self::RemoveCleanMark { .. } => {
-                write!(f, "remove {path}: the next start has to look at the logs")
-            }
-            Self::SetAside { reason, .. } => write!(f, "set aside {path}: {reason}"),
-            Self::TakeOut(segment) => {
-                let kept: u64 = segment.kept.iter().map(|range| range.end - range.start).sum();
-                let (lost, reason) = (segment.size - kept, segment.reason.as_deref().unwrap_or_default());
-                write!(
-                    f,
-                    "take {lost} of {} bytes out of {path}, keeping the whole aside: {reason}",
-                    segment.size
-                )
-            }
-            Self::Derive(derive) => {
-                let names: Vec<_> = derive
-                    .files
-                    .iter()
-                    .filter_map(|file| file.file_name()?.to_str())
-                    .filter(|name| !is_rare(name))
-                    .collect();
-                write!(f, "write from the batches of {path}: {}", names.join(", "))
-            }
-            Self::Flush { .. } => write!(f, "flush the segments of {path}"),
-            Self::Write { reason, .. } => write!(f, "write {path}: {reason}"),
-        }
-    }
-}
-
-// Exists only where a transaction was aborted.
-fn is_rare(name: &str) -> bool {
-    parse_file_name(name).is_some_and(|name| name.file_type == FileType::TxnIndex)
 }
