@@ -25,3 +25,4 @@ mod slow_disk;
 mod start;
 mod topics;
 mod transactions;
+mod unharmed;
