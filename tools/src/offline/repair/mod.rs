@@ -116,3 +116,6 @@ fn take_lock(disk: &dyn Disk, target: &Target) -> Result<Option<FileLock>, Offli
         Err(error) => Err(refused(&path)(error)),
     }
 }
+
+#[cfg(test)]
+mod tests;
