@@ -120,28 +120,37 @@ impl Keeper {
 
     fn look_after(&mut self, errands: &Errands) {
         let now = self.home.clock.now().get();
-        let logs: Vec<Arc<Log>> =
-            self.logs.all().into_iter().filter(|log| Arc::ptr_eq(log.home(), &self.home)).collect();
         let mut moved = self.flush_rolled(&errands.rolled);
-        moved |= self.move_recovery_points(&logs, now);
+        let all = self.recovery_points.is_due(now);
+        if self.home.take_appended() || all {
+            moved |= self.move_recovery_points(all, now);
+        }
         if self.home.retention_started() && self.retention.is_due(now) {
-            retain(&self.home, &logs, now);
+            retain(&self.home, &self.own_logs(), now);
         }
         if self.expiry.is_due(now) {
-            logs.iter().for_each(|log| log.expire_producers(TimestampMs::new(now)));
+            self.own_logs().iter().for_each(|log| log.expire_producers(TimestampMs::new(now)));
         }
         self.remove_deleted(now);
         let (starts, ends) = (self.log_starts.is_due(now), self.high_watermarks.is_due(now));
         let look = self.presence.is_due(now) || starts || ends;
-        let is_still_there = look && self.home.is_still_there();
-        if is_still_there || moved {
-            self.write_checkpoints(&logs, &due(starts, ends));
+        if moved || (look && self.home.is_still_there()) {
+            let stale = self.home.take_stale(&due(starts, ends));
+            if !stale.is_empty() {
+                self.write_checkpoints(&self.own_logs(), &stale);
+            }
         }
+    }
+
+    // Asked for only when there is something to do: there may be ten thousand, and nothing to do most of the time.
+    fn own_logs(&self) -> Vec<Arc<Log>> {
+        self.logs.all().into_iter().filter(|log| Arc::ptr_eq(log.home(), &self.home)).collect()
     }
 
     // A disk that does not take them takes nothing, as in Kafka.
     fn write_checkpoints(&self, logs: &[Arc<Log>], which: &[Checkpoint]) {
         if let Err(error) = write_some_checkpoints(&self.home, logs, which) {
+            self.home.note_stale();
             tracing::warn!("checkpoints in {} were not written: {error}", self.home.path.display());
             if !is_shortage(&error) {
                 self.home.dir_state().fail("checkpoint", &self.home.path, error);
@@ -156,8 +165,8 @@ impl Keeper {
 
     // By time all of them; in between those that were configured to, and the largest until what a start would have to
     // read is within bounds again.
-    fn move_recovery_points(&mut self, logs: &[Arc<Log>], now: i64) -> bool {
-        let all = self.recovery_points.is_due(now);
+    fn move_recovery_points(&self, all: bool, now: i64) -> bool {
+        let logs = self.own_logs();
         let mut unflushed: Vec<(u64, &Arc<Log>)> =
             logs.iter().map(|log| (log.unflushed_bytes(), log)).filter(|(bytes, _)| *bytes > 0).collect();
         unflushed.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
@@ -167,6 +176,9 @@ impl Keeper {
             if all || total > self.recovery_point_bytes || log.flush_is_due(now) {
                 moved |= flush(log);
                 total -= bytes;
+            }
+            if log.unflushed_bytes() > 0 {
+                self.home.note_appended();
             }
         }
         moved

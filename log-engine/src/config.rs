@@ -54,6 +54,9 @@ pub struct EngineConfig {
     pub scrub: ScrubConfig,
     /// `num.recovery.threads.per.data.dir`: threads that open the logs of a directory; at least one does.
     pub recovery_threads: usize,
+    /// Files of segments that stay open while nobody uses them; others are closed and opened again when they are asked
+    /// for. `None` is half of what the process may open.
+    pub open_files_max: Option<usize>,
     /// Who does what is to be done without being asked.
     pub upkeep: Upkeep,
 }
@@ -109,6 +112,7 @@ impl EngineConfig {
             cleaner: CleanerConfig::default(),
             scrub: ScrubConfig::default(),
             recovery_threads: 2,
+            open_files_max: None,
             upkeep: Upkeep::Threads,
         }
     }

@@ -3,20 +3,26 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::commit::{Committer, DirState};
+use crate::config::LogConfig;
+use crate::engine::Checkpoint;
 use crate::io::{Disk, is_shortage};
 use crate::log_dir::{LOCK_FILE, META_PROPERTIES_FILE};
+use crate::segment::open_files::OpenFiles;
+use crate::segment::place::{FlushFailures, Site};
 use crate::types::TopicPartition;
 
 pub(crate) struct Home {
     pub(crate) path: PathBuf,
     pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) site: Arc<Site>,
     pub(crate) committer: Committer,
     pub(crate) clock: Arc<dyn Clock>,
     producer_expiration_ms: AtomicI64,
@@ -26,12 +32,16 @@ pub(crate) struct Home {
     // What was renamed away, and when it is to be removed.
     deleted: Mutex<Vec<(i64, Doomed)>>,
     retention_started: AtomicBool,
+    // Whether logs were appended to since the background last looked, and whether anything changed that checkpoints tell.
+    appended: AtomicBool,
+    stale: AtomicU8,
     // The text of each checkpoint as it was last written.
     checkpoints: Mutex<HashMap<&'static str, String>>,
     // The same of the cleaner's checkpoint, which has two writers: whoever writes it holds this.
     cleaner_checkpoint: Mutex<Option<String>>,
     pub(crate) segments_rolled: AtomicU64,
     pub(crate) recovery_points: AtomicU64,
+    latest_config: Mutex<Arc<LogConfig>>,
     seed: AtomicU64,
 }
 
@@ -57,14 +67,18 @@ impl Home {
     pub(crate) fn new(
         path: PathBuf,
         disk: Arc<dyn Disk>,
+        open_files: &Arc<OpenFiles>,
         committer: Committer,
         clock: Arc<dyn Clock>,
         producer_expiration_ms: i64,
     ) -> Arc<Self> {
         let seed = clock.now().get().unsigned_abs() ^ path.as_os_str().len() as u64;
+        let failures = Arc::clone(committer.dir_state()) as Arc<dyn FlushFailures>;
+        let site = Site { disk: Arc::clone(&disk), open_files: Arc::clone(open_files), failures };
         Arc::new(Self {
             path,
             disk,
+            site: Arc::new(site),
             committer,
             clock,
             producer_expiration_ms: AtomicI64::new(producer_expiration_ms),
@@ -73,10 +87,13 @@ impl Home {
             errand_came: Condvar::new(),
             deleted: Mutex::new(Vec::new()),
             retention_started: AtomicBool::new(false),
+            appended: AtomicBool::new(true),
+            stale: AtomicU8::new(u8::MAX),
             checkpoints: Mutex::new(HashMap::new()),
             cleaner_checkpoint: Mutex::new(None),
             segments_rolled: AtomicU64::new(0),
             recovery_points: AtomicU64::new(0),
+            latest_config: Mutex::default(),
             seed: AtomicU64::new(seed),
         })
     }
@@ -96,6 +113,15 @@ impl Home {
             self.dir_state().fail("look", &self.path.join(META_PROPERTIES_FILE), error);
         }
         self.dir_state().offline().is_none()
+    }
+
+    /// A configuration, shared with the logs of the directory that were given the same one last.
+    pub(crate) fn config(&self, config: LogConfig) -> Arc<LogConfig> {
+        let mut latest = self.latest_config.lock().unwrap_or_else(PoisonError::into_inner);
+        if **latest != config {
+            *latest = Arc::new(config);
+        }
+        Arc::clone(&latest)
     }
 
     /// How long a silent producer is remembered.
@@ -161,6 +187,31 @@ impl Home {
         self.retention_started.load(Ordering::Acquire)
     }
 
+    /// A log has bytes that are not flushed. Said with each append: nothing is written where it was said before.
+    pub(crate) fn note_appended(&self) {
+        raise(&self.appended);
+        self.note_stale();
+    }
+
+    pub(crate) fn take_appended(&self) -> bool {
+        self.appended.swap(false, Ordering::AcqRel)
+    }
+
+    /// There are, or may be, offsets that no checkpoint tells.
+    pub(crate) fn note_stale(&self) {
+        if self.stale.load(Ordering::Acquire) != u8::MAX {
+            self.stale.store(u8::MAX, Ordering::Release);
+        }
+    }
+
+    /// Those of `which` that may not tell how things are; their offsets are taken after this.
+    pub(crate) fn take_stale(&self, which: &[Checkpoint]) -> Vec<Checkpoint> {
+        let bit = |checkpoint: Checkpoint| 1_u8 << checkpoint as u8;
+        let asked = which.iter().fold(0, |bits, checkpoint| bits | bit(*checkpoint));
+        let stale = self.stale.fetch_and(!asked, Ordering::AcqRel);
+        which.iter().copied().filter(|checkpoint| stale & bit(*checkpoint) != 0).collect()
+    }
+
     /// The texts of the checkpoints as they were last written; nobody else writes them while the guard is held.
     pub(crate) fn checkpoints(&self) -> MutexGuard<'_, HashMap<&'static str, String>> {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
@@ -178,6 +229,26 @@ impl Home {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+fn raise(flag: &AtomicBool) {
+    if !flag.load(Ordering::Acquire) {
+        flag.store(true, Ordering::Release);
+    }
+}
+
+/// What can be told again of an error.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+impl FlushFailures for DirState {
+    fn flush_failed(&self, path: &Path, error: &io::Error) {
+        self.fail("flush", path, copy_of(error));
     }
 }
 

@@ -195,9 +195,9 @@ impl<'a> Cleaning<'a> {
         sources: &[Arc<Segment>],
         transactions: &mut Transactions,
     ) -> Result<CleanedSegment, CleaningError> {
-        let (disk, path) = (&self.log.home().disk, self.log.path());
+        let path = self.log.path();
         let interval = self.log.config().index_interval_bytes;
-        let mut cleaned = CleanedSegment::create(disk, path, first.base_offset, interval)?;
+        let mut cleaned = CleanedSegment::create(path, first.base_offset, interval)?;
         let producers = self.log.map_producers(LastOfProducer::of);
         for (index, source) in sources.iter().enumerate() {
             let (size, end) = source.published();

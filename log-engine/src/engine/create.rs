@@ -14,6 +14,7 @@ use crate::log::recover::LogSeed;
 use crate::log_dir::{PARTITION_METADATA_FILE, format_partition_metadata};
 use crate::segment::LogPath;
 use crate::segment::name::{FileType, is_legal_topic_name, parse_file_name};
+use crate::segment::open_files::FILES_OF_NEW_SEGMENT;
 use crate::segment::rebuild::Unproven;
 use crate::types::{Offset, TopicId, TopicPartition};
 
@@ -117,15 +118,16 @@ fn create_files(
     topic_id: TopicId,
     config: LogConfig,
 ) -> io::Result<Arc<Log>> {
+    home.site.open_files.make_room_by_flushing(FILES_OF_NEW_SEGMENT);
     home.disk.create_dir_all(path)?;
     let metadata = format_partition_metadata(topic_id);
     atomic_replace(&*home.disk, &path.join(PARTITION_METADATA_FILE), metadata.as_bytes())?;
     let seed = LogSeed {
         home: Arc::clone(home),
-        path: LogPath::new(path.to_owned()),
+        path: LogPath::new(&home.site, path.to_owned()),
         partition: partition.clone(),
         topic_id: Some(topic_id),
-        config,
+        config: home.config(config),
         clean: true,
         recovery_point: Offset::ZERO,
         log_start: Offset::ZERO,

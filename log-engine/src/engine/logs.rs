@@ -20,10 +20,14 @@ impl Logs {
     }
 
     pub(super) fn insert(&self, log: Arc<Log>) -> Option<Arc<Log>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(log.partition().clone(), log)
+        log.home().note_stale();
+        let replaced =
+            self.0.write().unwrap_or_else(PoisonError::into_inner).insert(log.partition().clone(), log);
+        replaced.inspect(|log| log.home().note_stale())
     }
 
     pub(super) fn remove(&self, partition: &TopicPartition) -> Option<Arc<Log>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(partition)
+        let removed = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(partition);
+        removed.inspect(|log| log.home().note_stale())
     }
 }

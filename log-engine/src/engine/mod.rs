@@ -5,6 +5,7 @@ mod create;
 mod logs;
 mod moves;
 mod open;
+mod progress;
 mod relocated;
 mod remove;
 mod report;
@@ -21,11 +22,12 @@ use crate::commit::{CommitCounts, OfflineListener};
 use crate::config::EngineConfig;
 use crate::error::OpenError;
 use crate::home::Home;
-use crate::io::Disk;
+use crate::io::{Disk, descriptors_max};
 use crate::log::Log;
 use crate::log_dir::{self, LogDir, MetaProperties};
 use crate::metrics::EngineCounts;
 use crate::scrub::{ScrubReport, Scrubber};
+use crate::segment::open_files::{OpenFiles, SparingDisk};
 use crate::types::TopicPartition;
 
 pub use moves::{LogMove, MoveListener};
@@ -48,6 +50,7 @@ pub struct Engine {
     /// What the last run had begun: partitions, and where they were to go.
     unfinished_moves: Vec<(TopicPartition, PathBuf)>,
     disk: Arc<dyn Disk>,
+    open_files: Arc<OpenFiles>,
     config: EngineConfig,
     report: OpenReport,
     broker_epoch: AtomicI64,
@@ -70,12 +73,13 @@ impl Engine {
         if config.directories.is_empty() {
             return Err(OpenError::NoDirectory);
         }
-        let disk = config.open_disk();
+        let open_files = OpenFiles::new(config.open_files_max.unwrap_or_else(open_files_max));
+        let disk = SparingDisk::over(config.open_disk(), &open_files);
         let opened: Vec<Result<OpenedDirectory, OpenError>> = thread::scope(|scope| {
             let threads: Vec<_> = config
                 .directories
                 .iter()
-                .map(|path| scope.spawn(|| OpenedDirectory::open(&disk, path, &config)))
+                .map(|path| scope.spawn(|| OpenedDirectory::open(&disk, &open_files, path, &config)))
                 .collect();
             threads
                 .into_iter()
@@ -83,7 +87,7 @@ impl Engine {
                 .collect()
         });
         let (opened, offline) = without_offline(&config.directories, opened)?;
-        Self::assemble(config, disk, opened, offline)
+        Self::assemble(config, (disk, open_files), opened, offline)
     }
 
     /// As [`Engine::open`], but directories without an identity get one first: for a program that keeps its own data in
@@ -109,7 +113,7 @@ impl Engine {
 
     fn assemble(
         config: EngineConfig,
-        disk: Arc<dyn Disk>,
+        (disk, open_files): (Arc<dyn Disk>, Arc<OpenFiles>),
         opened: Vec<OpenedDirectory>,
         offline: Vec<OfflineDirectory>,
     ) -> Result<Self, OpenError> {
@@ -149,6 +153,7 @@ impl Engine {
             scrubber,
             unfinished_moves,
             disk,
+            open_files,
             config,
             report,
             broker_epoch,
@@ -269,6 +274,11 @@ impl Engine {
         found.is_some_and(|found| found.home.dir_state().offline().is_none())
     }
 
+    /// Files of segments that are open, but for those that only a reader or an append on its way holds any more.
+    pub fn open_files(&self) -> usize {
+        self.open_files.kept()
+    }
+
     /// The disk that the engine works on.
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk
@@ -316,4 +326,9 @@ fn add(total: &mut CommitCounts, counts: CommitCounts) {
     total.queue.syncs += counts.queue.syncs;
     total.queue.ring_enters += counts.queue.ring_enters;
     total.queue.ring_entries += counts.queue.ring_entries;
+}
+
+// Half of what the process may have: the rest is for sockets, and for files that are open for a moment.
+fn open_files_max() -> usize {
+    descriptors_max() / 2
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::progress::Progress;
 use crate::checkpoint::{
     self, CLEANER_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE,
 };
@@ -21,6 +22,7 @@ use crate::log_dir::{
 };
 use crate::segment::LogPath;
 use crate::segment::name::{DirectoryName, parse_directory_name};
+use crate::segment::open_files::OpenFiles;
 use crate::segment::rebuild::Unproven;
 use crate::types::{Offset, TopicPartition};
 
@@ -37,13 +39,19 @@ pub(super) struct OpenedDirectory {
 }
 
 impl OpenedDirectory {
-    pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path, config: &EngineConfig) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        disk: &Arc<dyn Disk>,
+        open_files: &Arc<OpenFiles>,
+        path: &Path,
+        config: &EngineConfig,
+    ) -> Result<Self, OpenError> {
         let log_dir = LogDir::open(disk, path)?;
         check_identity(&log_dir, config)?;
         let committer = Committer::start(disk, path, config.commit_limits).map_err(OpenError::io(path))?;
         let home = Home::new(
             path.to_owned(),
             Arc::clone(disk),
+            open_files,
             committer,
             Arc::clone(&config.clock),
             config.producer_expiration_ms,
@@ -103,12 +111,16 @@ impl OpenedDirectory {
     ) -> Result<(), OpenError> {
         let clean = matches!(self.log_dir.shutdown, Shutdown::Clean { .. });
         let home = &self.home;
+        let log_defaults = home.config(config.log_defaults.clone());
+        let progress = Progress::begin(home, partitions.len());
         let waiting = Mutex::new(partitions);
         let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let open_some = || {
             let mut opened = Vec::new();
             while let Some((partition, path)) = next() {
-                opened.push(open_log(home, partition, path, clean, checkpoints, &config.log_defaults)?);
+                let log = open_log(home, partition, path, clean, checkpoints, &log_defaults)?;
+                progress.note(log.1.scanned_bytes);
+                opened.push(log);
             }
             Ok::<_, OpenError>(opened)
         };
@@ -188,7 +200,7 @@ fn open_log(
     path: PathBuf,
     clean: bool,
     checkpoints: &Checkpoints,
-    config: &LogConfig,
+    config: &Arc<LogConfig>,
 ) -> Result<(Arc<Log>, LogOpening), OpenError> {
     let metadata_path = path.join(PARTITION_METADATA_FILE);
     let is_file = home.disk.metadata(&metadata_path).is_ok_and(|found| found.kind == FileKind::File);
@@ -217,9 +229,9 @@ fn open_log(
     let clean = clean && !is_metadata;
     let seed = LogSeed {
         home: Arc::clone(home),
-        path: LogPath::new(path.clone()),
+        path: LogPath::new(&home.site, path.clone()),
         topic_id,
-        config: config.clone(),
+        config: Arc::clone(config),
         clean,
         recovery_point,
         log_start: known(&checkpoints.log_starts),

@@ -159,6 +159,17 @@ pub fn is_shortage(error: &io::Error) -> bool {
     is_full(error) || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }
 
+/// Whether it is descriptors that are used up: of this process, or of the machine.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+/// Descriptors that this process may have.
+pub(crate) fn descriptors_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
 /// How a file is opened.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum OpenMode {

@@ -49,14 +49,14 @@ impl Disk for NativeDisk {
         fs::read_dir(dir)?
             .map(|entry| {
                 let entry = entry?;
-                let kind = if fs::metadata(entry.path())
-                    .map_or_else(|_| entry.file_type().is_ok_and(|t| t.is_dir()), |m| m.is_dir())
-                {
-                    FileKind::Directory
-                } else {
-                    FileKind::File
+                let (path, of_name) = (entry.path(), entry.file_type());
+                // Only a symbolic link has to be followed to know what it leads to.
+                let is_directory = match of_name {
+                    Ok(of_name) if !of_name.is_symlink() => of_name.is_dir(),
+                    _ => fs::metadata(&path).is_ok_and(|found| found.is_dir()),
                 };
-                Ok(DirEntry { path: entry.path(), kind })
+                let kind = if is_directory { FileKind::Directory } else { FileKind::File };
+                Ok(DirEntry { path, kind })
             })
             .collect()
     }

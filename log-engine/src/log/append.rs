@@ -5,6 +5,7 @@
 //! this log only; nothing is flushed under it. A thread that must not wait for the disk asks with [`Log::try_append`],
 //! which hands back what would.
 
+use std::io;
 use std::sync::{Arc, MutexGuard};
 
 use bytes::BytesMut;
@@ -16,8 +17,10 @@ use crate::batch::{
 use crate::commit::{CommitError, CommitRequest, CommitTarget, Durability, Ticket};
 use crate::config::LogConfig;
 use crate::error::AppendError;
+use crate::io::{FileHandle, is_shortage};
 use crate::producer::{Admission, AdmissionRules, AppendedBatch, TransactionContext};
 use crate::segment::Segment;
+use crate::segment::open_files::FILES_OF_NEW_SEGMENT;
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::types::{LeaderEpoch, Offset, TimestampMs};
 
@@ -132,6 +135,9 @@ struct Prepared {
     durability: Option<Durability>,
 }
 
+/// The tail, locked, and the file that its active segment is in.
+type TailAndFile<'a> = (MutexGuard<'a, Tail>, FileHandle);
+
 /// Bytes that an append unfolds on a thread that serves many sockets: some milliseconds of it.
 const UNFOLDED_AT_ONCE_MAX: DecompressionCap = DecompressionCap::new(2 << 20);
 
@@ -174,7 +180,7 @@ impl Log {
         }
         let prepared = Prepared::new(request, config, valid, now);
         match self.tail_with_room_now(&prepared) {
-            Ok(Some(tail)) => self.place(tail, prepared).map(Attempt::Started),
+            Ok(Some(place)) => self.place(place, prepared).map(Attempt::Started),
             Err(error) if self.successor(&error).is_none() => Err(error),
             Ok(None) | Err(_) => {
                 let state = Postponed::Validated(prepared);
@@ -203,7 +209,7 @@ impl Log {
     fn append_prepared(self: &Arc<Self>, prepared: Prepared) -> Result<AppendTicket, AppendError> {
         self.home.committer.wait_for_room();
         match self.tail_with_room(&prepared) {
-            Ok(tail) => self.place(tail, prepared),
+            Ok(place) => self.place(place, prepared),
             Err(error) => match self.successor(&error) {
                 Some(successor) => successor.append_prepared(prepared),
                 None => Err(error),
@@ -213,7 +219,7 @@ impl Log {
 
     fn place(
         self: &Arc<Self>,
-        mut tail: MutexGuard<'_, Tail>,
+        (mut tail, file): TailAndFile<'_>,
         prepared: Prepared,
     ) -> Result<AppendTicket, AppendError> {
         let rules = AdmissionRules {
@@ -228,22 +234,36 @@ impl Log {
         }
         let first_offset = first_offset(&tail, &valid, origin)?;
         valid.stamp(&mut records, first_offset, leader_epoch);
-        let ticket = self.reserve(&mut tail, &config, valid, first_offset, records, durability);
+        let ticket = self.reserve((&mut tail, file), &config, valid, first_offset, records, durability);
         drop(tail);
         self.home.committer.drive();
         Ok(ticket)
     }
 
-    // The tail, locked, with a segment active that takes the append; under `Sync` also one whose files cannot vanish
-    // in a power loss. That is seen to without the lock, hence the loop.
-    fn tail_with_room<'a>(
-        self: &'a Arc<Self>,
-        prepared: &Prepared,
-    ) -> Result<MutexGuard<'a, Tail>, AppendError> {
+    // The tail, locked, with a segment active that takes the append, and that segment's file; under `Sync` also one whose
+    // files cannot vanish in a power loss. Files are opened and flushed without the lock, hence the loop.
+    fn tail_with_room<'a>(self: &'a Arc<Self>, prepared: &Prepared) -> Result<TailAndFile<'a>, AppendError> {
+        let mut opened: Option<(Arc<Segment>, FileHandle)> = None;
+        let mut room_was_made = false;
         loop {
             let mut tail = self.wait_while(self.tail(), |tail| tail.handing_over);
             self.check_open(&tail)?;
-            if let Some(base_offset) = due_roll(&mut tail, prepared)? {
+            let at_hand = opened.as_ref().filter(|(segment, _)| Arc::ptr_eq(segment, &tail.active));
+            let Some(file) = at_hand.map(|(_, file)| Arc::clone(file)).or_else(|| tail.active.opened_file())
+            else {
+                let segment = Arc::clone(&tail.active);
+                drop(tail);
+                let file = segment.file().map_err(|error| self.refuse_without_file(error))?;
+                opened = Some((segment, file));
+                continue;
+            };
+            if let Some(base_offset) = due_roll(&mut tail, &file, prepared)? {
+                if !room_was_made {
+                    drop(tail);
+                    self.home.site.open_files.make_room_by_flushing(FILES_OF_NEW_SEGMENT);
+                    room_was_made = true;
+                    continue;
+                }
                 if !tail.pending.is_empty() {
                     // Else the old segment would be sealed by whoever publishes the last append to it, which may be a
                     // thread that must not wait for the disk.
@@ -257,9 +277,10 @@ impl Log {
                     continue;
                 }
                 self.roll(&mut tail, base_offset, prepared.now)?;
+                continue;
             }
             if stands_on_ground(&tail, prepared) {
-                return Ok(tail);
+                return Ok((tail, file));
             }
             let segment = Arc::clone(&tail.active);
             drop(tail);
@@ -287,16 +308,32 @@ impl Log {
     }
 
     // The same if nothing has to be waited for.
-    fn tail_with_room_now(&self, prepared: &Prepared) -> Result<Option<MutexGuard<'_, Tail>>, AppendError> {
+    fn tail_with_room_now(&self, prepared: &Prepared) -> Result<Option<TailAndFile<'_>>, AppendError> {
         let Some(mut tail) = self.tail_soon() else { return Ok(None) };
         self.check_open(&tail)?;
         if tail.handing_over {
             return Ok(None);
         }
-        if tail.first_timestamp == FirstTimestamp::Unread || due_roll(&mut tail, prepared)?.is_some() {
+        let Some(file) = tail.active.opened_file() else { return Ok(None) };
+        if tail.first_timestamp == FirstTimestamp::Unread || due_roll(&mut tail, &file, prepared)?.is_some() {
             return Ok(None);
         }
-        Ok(stands_on_ground(&tail, prepared).then_some(tail))
+        Ok(stands_on_ground(&tail, prepared).then_some((tail, file)))
+    }
+
+    fn refuse(&self, error: io::Error) -> AppendError {
+        AppendError::Io { path: self.directory(), error: Arc::new(error) }
+    }
+
+    // The active segment's file cannot be opened any more, unless the log was deleted meanwhile.
+    fn refuse_without_file(&self, error: io::Error) -> AppendError {
+        if self.flushed().gone {
+            return AppendError::Closed;
+        }
+        if !is_shortage(&error) {
+            self.fail_directory("open", &error);
+        }
+        self.refuse(error)
     }
 
     // The log that goes on where this one is closed.
@@ -363,11 +400,10 @@ impl Log {
         base_offset: Offset,
         now: TimestampMs,
     ) -> Result<(), AppendError> {
-        let failed = |error| AppendError::Io { path: self.directory(), error: Arc::new(error) };
-        let next = Segment::create(&self.home.disk, &self.path, base_offset, now).map_err(failed)?;
+        let next = Segment::create(&self.path, base_offset, now).map_err(|error| self.refuse(error))?;
         self.segments_mut().push(Arc::clone(&next));
         tail.pending.push_back(Pending::Roll(Arc::clone(&tail.active)));
-        tail.activate(next, self.home.random()).map_err(failed)?;
+        tail.activate(next, self.home.random());
         self.publish_rolls(tail);
         Ok(())
     }
@@ -375,7 +411,7 @@ impl Log {
     // Gives the stamped batches their place in the file and hands them to the committer.
     fn reserve(
         self: &Arc<Self>,
-        tail: &mut Tail,
+        (tail, file): (&mut Tail, FileHandle),
         config: &LogConfig,
         valid: ValidBatches,
         first_offset: Offset,
@@ -414,7 +450,7 @@ impl Log {
             repetitions: Vec::new(),
         };
         let request = CommitRequest {
-            file: Arc::clone(&tail.file),
+            file,
             position: tail.position,
             bytes: records.freeze(),
             durability,
@@ -422,6 +458,7 @@ impl Log {
             reservation: reservation.number,
         };
         tail.position += request.bytes.len() as u64;
+        tail.active.set_out(&request.file, tail.position);
         tail.next_offset = reservation.end;
         tail.next_reservation += 1;
         tail.pending.push_back(Pending::Append(reservation));
@@ -453,14 +490,14 @@ fn stands_on_ground(tail: &Tail, prepared: &Prepared) -> bool {
 }
 
 // Where the next segment begins, if the append needs one.
-fn due_roll(tail: &mut Tail, prepared: &Prepared) -> Result<Option<Offset>, AppendError> {
+fn due_roll(tail: &mut Tail, file: &FileHandle, prepared: &Prepared) -> Result<Option<Offset>, AppendError> {
     let Prepared { config, now, valid, records, origin, .. } = prepared;
     let first_offset = first_offset(tail, valid, *origin)?;
     let due = decide(&RollQuestion {
         base_offset: tail.active.base_offset,
         size_bytes: tail.position,
         created: tail.created,
-        first_timestamp: first_timestamp(tail),
+        first_timestamp: first_timestamp(tail, file),
         index_full: tail.pace.is_full(config),
         append_bytes: records.len() as u64,
         append_last_offset: last_offset(valid, first_offset, *origin),
@@ -521,10 +558,10 @@ fn last_offset(valid: &ValidBatches, first_offset: Offset, origin: AppendOrigin)
 }
 
 // Read from the file once per opened segment, and only when an append asks.
-fn first_timestamp(tail: &mut Tail) -> Option<TimestampMs> {
+fn first_timestamp(tail: &mut Tail, file: &FileHandle) -> Option<TimestampMs> {
     if tail.first_timestamp == FirstTimestamp::Unread {
         let (size, _) = tail.active.published();
-        let first = header_at(&*tail.file, 0, size, ReadMode::Blocking).ok().flatten();
+        let first = header_at(&**file, 0, size, ReadMode::Blocking).ok().flatten();
         tail.first_timestamp =
             FirstTimestamp::Known(first.map_or(TimestampMs::NONE, |batch| batch.max_timestamp));
     }

@@ -33,14 +33,7 @@ impl Log {
     }
 
     pub(super) fn move_away(&self, flushed: &mut Flushed, path: &Path) -> io::Result<()> {
-        for segment in self.segments().iter() {
-            segment.open_all()?;
-        }
-        self.home.disk.rename(&self.path.get(), path)?;
-        self.path.set(path.to_owned());
-        for segment in self.segments().iter() {
-            segment.follow_path();
-        }
+        self.path.rename_to(path)?;
         flushed.gone = true;
         Ok(())
     }

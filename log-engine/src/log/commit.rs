@@ -74,6 +74,7 @@ impl Log {
         }
         let bytes: usize = arrived.batches.iter().map(|batch| batch.size_in_bytes).sum();
         self.unflushed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.home.note_appended();
         self.offsets.publish(arrived.end, tail.producers.first_unstable_offset());
         if arrived.durable {
             self.offsets.raise_durable_end(arrived.end);
@@ -127,10 +128,9 @@ impl Log {
             segment.remove()?;
         }
         let active = Arc::clone(self.segments().active());
-        let (size, _) = active.published();
-        active.file()?.set_len(size)?;
+        active.cut_to_published()?;
         let jitter = tail.jitter;
-        tail.activate(active, jitter)?;
+        tail.activate(active, jitter);
         Ok(())
     }
 }

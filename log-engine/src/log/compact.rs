@@ -90,6 +90,7 @@ impl Log {
 
     pub(crate) fn set_cleaned_to(&self, offset: Offset) {
         self.compaction.cleaned_to.store(offset.get(), Ordering::Release);
+        self.home.note_stale();
     }
 
     /// Whether compaction has given the log up, until the next start.
@@ -164,10 +165,11 @@ impl Log {
         let (disk, dir) = (&self.home.disk, self.path.get());
         let ready = sources
             .iter()
-            .try_for_each(|source| source.open_all())
+            .try_for_each(|source| source.open_for_good())
             .and_then(|()| cleaned.make_swap())
             .and_then(|()| disk.sync_dir(&dir));
         if let Err(error) = ready {
+            sources.iter().for_each(|source| source.open_as_needed());
             self.discard_cleaned(cleaned.base_offset);
             // What names the disk holds is not known then, and a start might finish what was given up here.
             if !is_shortage(&error) {
@@ -201,7 +203,7 @@ impl Log {
     /// Removes the files of a cleaning that came to nothing. What cannot be removed now is removed by the next start, or
     /// before the next attempt.
     pub(crate) fn discard_cleaned(&self, base_offset: Offset) {
-        if let Err(error) = cleaned::remove_leftovers(&self.home.disk, &self.path, base_offset) {
+        if let Err(error) = cleaned::remove_leftovers(&self.path, base_offset) {
             tracing::warn!("leftovers of compacting {} were not removed: {error}", self.partition);
         }
     }

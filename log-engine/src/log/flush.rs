@@ -11,6 +11,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
 use crate::error::AppendError;
+use crate::home::copy_of;
 use crate::io::{atomic_replace, is_shortage};
 use crate::segment::Segment;
 use crate::types::Offset;
@@ -40,12 +41,6 @@ impl Log {
         })
     }
 
-    // Whatever a failed flush of a file answers, its content on the disk is unknown from then on.
-    pub(super) fn sync_segment(&self, segment: &Segment) -> io::Result<()> {
-        let mut files = segment.files_to_sync()?;
-        files.try_for_each(|file| file.sync_data()).inspect_err(|error| self.fail_directory("flush", error))
-    }
-
     /// No flush is under way, and the log keeps its place, while the guard is held.
     pub(super) fn flushed(&self) -> MutexGuard<'_, Flushed> {
         self.flushing.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,7 +64,7 @@ impl Log {
         }
         let segments: Vec<Arc<Segment>> = self.segments().floor_and_after(from).cloned().collect();
         for segment in &segments {
-            self.sync_segment(segment)?;
+            segment.sync()?;
         }
         self.write_snapshots(&segments, end, &snapshot, &mut flushed)?;
         self.home.disk.sync_dir(&self.path.get())?;
@@ -77,6 +72,7 @@ impl Log {
         self.check_online()?;
         self.offsets.raise_durable_end(end);
         self.recovery_point.store(end.get(), Ordering::Release);
+        self.home.note_stale();
         self.flushed_at.store(self.home.clock.now().get(), Ordering::Relaxed);
         self.unflushed_bytes.fetch_sub(unflushed_bytes, Ordering::Relaxed);
         self.home.recovery_points.fetch_add(1, Ordering::Relaxed);
@@ -190,7 +186,7 @@ impl Log {
             .cloned()
             .collect();
         for segment in older {
-            self.sync_segment(&segment)?;
+            segment.sync()?;
         }
         self.home.disk.sync_dir(&self.path.get())
     }
@@ -210,7 +206,7 @@ impl Log {
         let from = self.offsets.durable_end();
         let segments: Vec<Arc<Segment>> = self.segments().floor_and_after(from).cloned().collect();
         for segment in segments {
-            segment.file()?.sync_data().inspect_err(|error| self.fail_directory("flush", error))?;
+            segment.sync_records()?;
         }
         self.home.disk.sync_dir(&self.path.get())?;
         // Somebody else's flush of the same file may have failed meanwhile, and this one have succeeded without the bytes.
@@ -227,10 +223,6 @@ impl Log {
     }
 
     pub(super) fn fail_directory(&self, operation: &'static str, error: &io::Error) {
-        let copy = match error.raw_os_error() {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => io::Error::new(error.kind(), error.to_string()),
-        };
-        self.home.dir_state().fail(operation, &self.directory(), copy);
+        self.home.dir_state().fail(operation, &self.directory(), copy_of(error));
     }
 }

@@ -143,7 +143,7 @@ impl Log {
         let policy = config.flush_policy();
         let mut tail = self.tail();
         let before = std::mem::replace(&mut tail.policy, policy);
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = self.home.config(config);
         if policy.durability().is_durable() && !before.durability().is_durable() {
             self.make_shown_durable(tail);
         }
@@ -158,6 +158,9 @@ impl Log {
     /// memory at once; the next start has the one that was last written in the background or by [`crate::Engine::close`].
     pub fn set_high_watermark(&self, to: Offset) -> bool {
         let moved = self.offsets.raise_high_watermark(to);
+        if moved {
+            self.home.note_stale();
+        }
         if moved && self.offsets.has_unstable() {
             self.release_committed_transactions();
         }

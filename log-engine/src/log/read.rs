@@ -137,20 +137,41 @@ impl Log {
         if request.from >= end {
             return Ok(Fetched::empty(offsets));
         }
-        let Some((segment, first)) = self.locate(request.from, request.mode)? else {
-            return Ok(Fetched::empty(offsets));
-        };
-        let limit = position_of_end(&segment, end, request.mode)?;
-        let Some(len) = slice_len(&first, limit, request) else { return Ok(Fetched::empty(offsets)) };
+        loop {
+            let Some((segment, first)) = self.locate(request.from, request.mode)? else {
+                return Ok(Fetched::empty(offsets));
+            };
+            // Once more where compaction put another segment in its place meanwhile.
+            if let Some(fetched) = self.read_in(&segment, &first, request, offsets)? {
+                return Ok(fetched);
+            }
+        }
+    }
+
+    fn read_in(
+        &self,
+        segment: &Arc<Segment>,
+        first: &BatchAt,
+        request: &ReadRequest,
+        offsets: LogOffsets,
+    ) -> Result<Option<Fetched>, ReadError> {
+        let end = request.isolation.end(&offsets);
+        let limit = position_of_end(segment, end, request.mode)?;
+        let Some(len) = slice_len(first, limit, request) else { return Ok(Some(Fetched::empty(offsets))) };
         let len = self.quarantine.clip(segment.base_offset, first.position, len)?;
         let aborted = match request.isolation {
-            Isolation::LastStable => self.aborted_in(&segment, &first, len, request, offsets.log_end)?,
+            Isolation::LastStable => {
+                let Some(segments) = self.segments().from(segment).map(<[_]>::to_vec) else {
+                    return Ok(None);
+                };
+                aborted_in(&segments, first, len, request, offsets.log_end)?
+            }
             Isolation::LogEnd | Isolation::HighWatermark => Vec::new(),
         };
         let slice = FileSlice::new(segment.file_for(request.mode)?, first.position, len);
         let (size, segment_end) = segment.published();
         let stops_at_segment = segment_end < end && first.position + len as u64 >= size;
-        Ok(Fetched { data: FetchedData::File(slice), offsets, aborted, stops_at_segment })
+        Ok(Some(Fetched { data: FetchedData::File(slice), offsets, aborted, stops_at_segment }))
     }
 
     /// The batch that holds `offset`, or the first one behind it where compaction took it.
@@ -177,42 +198,39 @@ impl Log {
     /// Where to go on behind a segment. Where compaction has exchanged it meanwhile, what took its place may hold the records of
     /// the next ones, too.
     pub(crate) fn segment_behind(&self, segment: &Arc<Segment>) -> Option<Arc<Segment>> {
-        let segments = self.segments();
-        match segments.floor(segment.base_offset) {
-            Some(there) if !Arc::ptr_eq(there, segment) => Some(Arc::clone(there)),
-            _ => segments.after(segment.base_offset).cloned(),
-        }
+        self.segments().behind(segment).cloned()
     }
+}
 
-    // What a consumer must skip of the slice. Transactions of this segment and of those behind it may have begun in
-    // the slice; the last stable offset noted with each tells when there can be no more. As near as the index tells where
-    // the slice ends, so there may be some that it does not reach: they are those that Kafka names, too.
-    fn aborted_in(
-        &self,
-        segment: &Arc<Segment>,
-        first: &BatchAt,
-        len: usize,
-        request: &ReadRequest,
-        log_end: Offset,
-    ) -> Result<Vec<AbortedTransaction>, ReadError> {
-        let slice_end = first.position + len as u64;
-        let next_segment = || self.segments().after(segment.base_offset).map(|next| next.base_offset);
-        let upper = segment.offset_ceiling(slice_end, request.mode)?.or_else(next_segment).unwrap_or(log_end);
-        let mut aborted = Vec::new();
-        let mut current = Some(Arc::clone(segment));
-        let mut complete = false;
-        while let Some(segment) = current.filter(|_| !complete) {
-            segment.aborted(request.mode)?.for_each(request.mode, |transaction| {
-                if transaction.last_offset >= request.from && transaction.first_offset < upper {
-                    aborted.push(transaction);
-                }
-                complete = transaction.last_stable_offset >= upper;
-                !complete
-            })?;
-            current = self.segment_behind(&segment);
+// What a consumer must skip of the slice, which lies in the first of `segments`. Transactions of that segment and of those
+// behind it may have begun in the slice; the last stable offset noted with each tells when there can be no more. As near
+// as the index tells where the slice ends, so there may be some that it does not reach: they are those that Kafka names, too.
+fn aborted_in(
+    segments: &[Arc<Segment>],
+    first: &BatchAt,
+    len: usize,
+    request: &ReadRequest,
+    log_end: Offset,
+) -> Result<Vec<AbortedTransaction>, ReadError> {
+    let [segment, behind @ ..] = segments else { return Ok(Vec::new()) };
+    let next_segment = || behind.first().map(|next| next.base_offset);
+    let slice_end = first.position + len as u64;
+    let upper = segment.offset_ceiling(slice_end, request.mode)?.or_else(next_segment).unwrap_or(log_end);
+    let mut aborted = Vec::new();
+    let mut complete = false;
+    for segment in segments {
+        if complete {
+            break;
         }
-        Ok(aborted)
+        segment.aborted(request.mode)?.for_each(request.mode, |transaction| {
+            if transaction.last_offset >= request.from && transaction.first_offset < upper {
+                aborted.push(transaction);
+            }
+            complete = transaction.last_stable_offset >= upper;
+            !complete
+        })?;
     }
+    Ok(aborted)
 }
 
 /// The position behind the last batch that lies before `end`.

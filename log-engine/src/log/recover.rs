@@ -56,7 +56,7 @@ pub(crate) struct LogSeed {
     pub(crate) path: Arc<LogPath>,
     pub(crate) partition: TopicPartition,
     pub(crate) topic_id: Option<TopicId>,
-    pub(crate) config: LogConfig,
+    pub(crate) config: Arc<LogConfig>,
     pub(crate) clean: bool,
     pub(crate) recovery_point: Offset,
     pub(crate) log_start: Offset,
@@ -177,7 +177,7 @@ impl<'a> Recovery<'a> {
 
     // `None` where the indexes do not agree with the log after all.
     fn believe(&mut self, base: Offset, next: Option<Offset>) -> Result<Option<Arc<Segment>>, ReadError> {
-        let segment = match Segment::open_clean(&self.seed.home.disk, &self.seed.path, base) {
+        let segment = match Segment::open_clean(&self.seed.path, base) {
             Ok(segment) => segment,
             Err(OpenIndexError::Missing) => {
                 tracing::warn!("an index of {} at {base} is missing and is made again", self.seed.partition);
@@ -239,7 +239,6 @@ impl<'a> Recovery<'a> {
         let trusted_before = if self.seed.clean { base } else { self.seed.recovery_point.max(base) };
         let mut producers = self.producers_at(base)?;
         let request = RebuildRequest {
-            disk: &self.seed.home.disk,
             path: &self.seed.path,
             base_offset: base,
             trusted_before,
@@ -346,7 +345,7 @@ impl<'a> Recovery<'a> {
         }
         let bases: Vec<Offset> = self.segments.drain(..).map(|segment| segment.base_offset).collect();
         bases.into_iter().try_for_each(|base| self.set_segment_aside(base))?;
-        let segment = Segment::create(&self.seed.home.disk, &self.seed.path, self.seed.log_start, now)?;
+        let segment = Segment::create(&self.seed.path, self.seed.log_start, now)?;
         self.segments.push(segment);
         self.epochs_dirty |= !self.epochs.entries().is_empty();
         self.epochs.clear();
@@ -369,7 +368,10 @@ impl<'a> Recovery<'a> {
         let snapshots = list_snapshots(disk, &dir)?;
         let newest = snapshots.iter().copied().rfind(|offset| *offset <= log_end);
         let at_segment = |offset: Offset| self.segments.iter().any(|segment| segment.base_offset == offset);
-        remove_snapshots(disk, &dir, |offset| !at_segment(offset) && Some(offset) != newest)?;
+        let goes = |offset: &Offset| !at_segment(*offset) && Some(*offset) != newest;
+        if snapshots.iter().any(goes) {
+            remove_snapshots(disk, &dir, |offset| goes(&offset))?;
+        }
         // One of records that are gone must not come back once others are in their place.
         if snapshots.last().is_some_and(|last| *last > log_end) {
             disk.sync_dir(&dir)?;
@@ -408,7 +410,7 @@ impl<'a> Recovery<'a> {
             topic_id: seed.topic_id.map_or_else(OnceLock::new, OnceLock::from),
             home: Arc::clone(&seed.home),
             path: Arc::clone(&seed.path),
-            config: RwLock::new(Arc::new(seed.config.clone())),
+            config: RwLock::new(Arc::clone(&seed.config)),
             offsets,
             tail: Mutex::new(Tail::new(
                 &set,
@@ -417,7 +419,7 @@ impl<'a> Recovery<'a> {
                 self.epochs,
                 seed.home.random(),
                 seed.config.flush_policy(),
-            )?),
+            )),
             segments: RwLock::new(set),
             arrived: Condvar::new(),
             chain: Chain::new(),

@@ -261,10 +261,10 @@ impl<'a> Relocation<'a> {
 
     fn open(&self, path: &Path) -> Result<Arc<Log>, MoveError> {
         let (log, offsets) = (self.log, self.log.offsets());
-        let config = (*log.config()).clone();
+        let config = log.config();
         let seed = LogSeed {
             home: Arc::clone(self.target),
-            path: LogPath::new(path.to_owned()),
+            path: LogPath::new(&self.target.site, path.to_owned()),
             partition: log.partition.clone(),
             topic_id: log.topic_id(),
             config,

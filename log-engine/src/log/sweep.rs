@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::checkpoint::LEADER_EPOCH_FILE;
 use crate::error::ReadError;
-use crate::io::{Disk, FileKind, OpenMode, move_aside};
+use crate::io::{DirEntry, Disk, FileKind, OpenMode, move_aside};
 use crate::log_dir::PARTITION_METADATA_FILE;
 use crate::segment::name::{FileName, FileState, FileType, file_name, parse_file_name};
 use crate::segment::scan::{ReadMode, header_at};
@@ -16,11 +16,14 @@ use crate::types::Offset;
 
 /// Finishes what was begun; answers the base offsets of the segments, ascending.
 pub(super) fn sweep(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Offset>, ReadError> {
-    make_way(disk, dir)?;
-    let files = list(disk, dir)?;
-    remove_useless(disk, &files)?;
-    finish_swaps(disk, dir, &files)?;
-    let live = list(disk, dir)?;
+    let entries = disk.list(dir)?;
+    make_way(disk, &entries)?;
+    let mut live = files_of_log(entries);
+    if live.iter().any(|(_, name)| name.state != FileState::Live) {
+        remove_useless(disk, &live)?;
+        finish_swaps(disk, dir, &live)?;
+        live = files_of_log(disk.list(dir)?);
+    }
     let is_segment = |name: &FileName| name.file_type == FileType::Log && name.state == FileState::Live;
     let mut segments: Vec<Offset> =
         live.iter().filter(|(_, name)| is_segment(name)).map(|(_, name)| name.offset).collect();
@@ -31,12 +34,12 @@ pub(super) fn sweep(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<Offset>, Rea
 
 // A directory where a file is to be that can be made anew. One in the place of records is another matter: it is not known what
 // is missing then.
-fn make_way(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<()> {
+fn make_way(disk: &Arc<dyn Disk>, entries: &[DirEntry]) -> io::Result<()> {
     let can_be_made = |name: &str| {
         let of_segment = parse_file_name(name).is_some_and(|name| name.file_type != FileType::Log);
         of_segment || name == LEADER_EPOCH_FILE || name == PARTITION_METADATA_FILE
     };
-    for entry in disk.list(dir)?.into_iter().filter(|entry| entry.kind == FileKind::Directory) {
+    for entry in entries.iter().filter(|entry| entry.kind == FileKind::Directory) {
         let is_records = |name: &FileName| name.file_type == FileType::Log && name.state == FileState::Live;
         if entry.name().and_then(parse_file_name).is_some_and(|name| is_records(&name)) {
             let problem = format!("{} is a directory, where records are to be", entry.path.display());
@@ -50,11 +53,11 @@ fn make_way(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn list(disk: &Arc<dyn Disk>, dir: &Path) -> io::Result<Vec<(PathBuf, FileName)>> {
-    let files = disk.list(dir)?.into_iter().filter(|entry| entry.kind == FileKind::File);
-    Ok(files
+fn files_of_log(entries: Vec<DirEntry>) -> Vec<(PathBuf, FileName)> {
+    let files = entries.into_iter().filter(|entry| entry.kind == FileKind::File);
+    files
         .filter_map(|entry| Some((parse_file_name(entry.name()?)?, entry.path)).map(|(n, p)| (p, n)))
-        .collect())
+        .collect()
 }
 
 fn remove_useless(disk: &Arc<dyn Disk>, files: &[(PathBuf, FileName)]) -> io::Result<()> {

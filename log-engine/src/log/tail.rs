@@ -5,7 +5,6 @@
 //! one.
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 use crate::batch::BatchSummary;
@@ -13,7 +12,6 @@ use crate::commit::{Durability, Resolver};
 use crate::config::FlushPolicy;
 use crate::epoch::EpochCache;
 use crate::error::AppendError;
-use crate::io::FileHandle;
 use crate::producer::ProducerStates;
 use crate::segment::Segment;
 use crate::segment::pace::Pace;
@@ -33,8 +31,6 @@ pub(super) struct Tail {
     pub(super) next_offset: Offset,
     /// The segment that takes it.
     pub(super) active: Arc<Segment>,
-    /// Its file.
-    pub(super) file: FileHandle,
     /// Where in it.
     pub(super) position: u64,
     /// The active segment's indexes, with what is on its way.
@@ -95,14 +91,13 @@ impl Tail {
         epochs: EpochCache,
         jitter: u64,
         policy: FlushPolicy,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let active = Arc::clone(segments.active());
         let mut tail = Self {
             closed: false,
             policy,
             handing_over: false,
             next_offset: log_end,
-            file: active.file()?,
             active: Arc::clone(&active),
             position: 0,
             pace: Pace::default(),
@@ -115,8 +110,8 @@ impl Tail {
             producers,
             epochs,
         };
-        tail.activate(active, jitter)?;
-        Ok(tail)
+        tail.activate(active, jitter);
+        tail
     }
 
     /// What an append promises that asks for `asked`.
@@ -125,8 +120,7 @@ impl Tail {
     }
 
     /// Makes `segment`, with nothing on its way, the active one.
-    pub(super) fn activate(&mut self, segment: Arc<Segment>, jitter: u64) -> io::Result<()> {
-        self.file = segment.file()?;
+    pub(super) fn activate(&mut self, segment: Arc<Segment>, jitter: u64) {
         let info = segment.info();
         self.position = info.size_bytes;
         self.pace = segment.pace();
@@ -135,6 +129,5 @@ impl Tail {
         self.created = info.created;
         self.jitter = jitter;
         self.active = segment;
-        Ok(())
     }
 }

@@ -51,6 +51,7 @@ impl Log {
     fn cut_to(self: &Arc<Self>, tail: &mut Tail, end: Offset) -> Result<(), TruncateError> {
         // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
         self.offsets.truncate(end, None);
+        self.home.note_stale();
         self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
         self.compaction.cut_to(end);
         self.lower_checkpoints(end)?;
@@ -69,7 +70,7 @@ impl Log {
         self.cut_epochs(tail, end);
         tail.next_offset = end;
         let jitter = tail.jitter;
-        tail.activate(active, jitter)?;
+        tail.activate(active, jitter);
         tail.producers = self.producers_at(end, &mut tail.producers)?;
         tail.producers.on_high_watermark_updated(self.offsets.high_watermark());
         self.offsets.set_first_unstable(tail.producers.first_unstable_offset());
@@ -103,12 +104,13 @@ impl Log {
         };
         mark_all_deleted(&old)?;
         remove_all(&old)?;
-        let fresh = Segment::create(&self.home.disk, &self.path, start, self.home.clock.now())?;
+        let fresh = Segment::create(&self.path, start, self.home.clock.now())?;
         remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
         self.make_cut_durable(&fresh)?;
         self.note_cut_done();
         self.segments_mut().replace_all(Arc::clone(&fresh));
         self.offsets.restart(start);
+        self.home.note_stale();
         self.recovery_point.store(start.get(), Ordering::Release);
         // Now that whoever writes checkpoints finds the new offsets, and before anything is appended.
         self.lower_checkpoints(start)?;
@@ -117,7 +119,7 @@ impl Log {
         self.epochs_dirty.store(true, Ordering::Release);
         tail.next_offset = start;
         let jitter = self.home.random();
-        tail.activate(fresh, jitter)?;
+        tail.activate(fresh, jitter);
         Ok(())
     }
 
@@ -138,6 +140,7 @@ impl Log {
         if !self.offsets.raise_log_start(start) {
             return;
         }
+        self.home.note_stale();
         let mut tail = self.tail();
         if tail.epochs.truncate_from_start(start) {
             self.epochs_dirty.store(true, Ordering::Release);
@@ -222,7 +225,7 @@ impl Log {
 
     // What was cut off must not come back behind the records that take its place.
     fn make_cut_durable(&self, active: &Segment) -> io::Result<()> {
-        self.sync_segment(active)?;
+        active.sync()?;
         self.home.disk.sync_dir(&self.path.get()).inspect_err(|error| self.note_failed_flush(error))
     }
 

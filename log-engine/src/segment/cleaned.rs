@@ -5,14 +5,14 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::Rule;
-use crate::io::{Disk, FileHandle, OpenMode, with_suffix};
+use crate::io::{FileHandle, OpenMode, with_suffix};
 use crate::types::{Offset, TimestampMs};
 
-use super::index::IndexFile;
-use super::name::{CLEANED, FileType, SWAP};
-use super::pace::Pace;
+use super::files::Flushed;
+use super::name::{CLEANED, FileState, FileType, SWAP};
+use super::place::Names;
 use super::scan::BatchAt;
-use super::txn_index::{AbortedTransaction, TxnIndex};
+use super::txn_index::AbortedTransaction;
 use super::{LogPath, Segment, State, ignore_missing};
 
 /// The files of a segment, in the order in which they are renamed: the records first, so that a segment whose renaming
@@ -23,9 +23,7 @@ const FILES: [FileType; 4] = [FileType::Log, FileType::OffsetIndex, FileType::Ti
 const SEGMENT_BYTES_MAX: u64 = i32::MAX as u64;
 
 pub(crate) struct CleanedSegment {
-    base_offset: Offset,
-    disk: Arc<dyn Disk>,
-    path: Arc<LogPath>,
+    names: Names,
     file: FileHandle,
     state: State,
     index_interval_bytes: u32,
@@ -34,25 +32,15 @@ pub(crate) struct CleanedSegment {
 impl CleanedSegment {
     /// Begins a segment; what an earlier attempt left goes.
     pub(crate) fn create(
-        disk: &Arc<dyn Disk>,
         path: &Arc<LogPath>,
         base_offset: Offset,
         index_interval_bytes: u32,
     ) -> io::Result<Self> {
-        remove_leftovers(disk, path, base_offset)?;
-        let named = |file_type| with_suffix(&path.file(base_offset, file_type), CLEANED);
-        let file = disk.open(&named(FileType::Log), OpenMode::CreateNew)?;
-        let state = State {
-            size: 0,
-            end_offset: base_offset,
-            pace: Pace::default(),
-            created: TimestampMs::NONE,
-            offset_index: IndexFile::empty(named(FileType::OffsetIndex)),
-            time_index: IndexFile::empty(named(FileType::TimeIndex)),
-            txn_index: TxnIndex::empty(named(FileType::TxnIndex)),
-        };
-        let (disk, path) = (Arc::clone(disk), Arc::clone(path));
-        Ok(Self { base_offset, disk, path, file, state, index_interval_bytes })
+        remove_leftovers(path, base_offset)?;
+        let names = Names::new(path, base_offset, FileState::Cleaned);
+        let file = names.open_to_keep(FileType::Log, OpenMode::CreateNew)?;
+        let (handle, state) = (file.handle(), State { log_file: Some(file), ..State::empty(base_offset) });
+        Ok(Self { names, file: handle, state, index_interval_bytes })
     }
 
     /// Adds whole batches.
@@ -69,7 +57,7 @@ impl CleanedSegment {
         while !rest.is_empty() {
             let at = BatchAt::read(rest, self.state.size)
                 .map_err(|rule: Rule| io::Error::other(rule.to_string()))?;
-            self.state.note(&self.disk, self.base_offset, &at, self.index_interval_bytes)?;
+            self.state.note(&self.names, &at, self.index_interval_bytes)?;
             rest = rest.get(at.size as usize..).unwrap_or_default();
         }
         Ok(())
@@ -77,27 +65,33 @@ impl CleanedSegment {
 
     /// Notes a transaction that was aborted and of which something is left.
     pub(crate) fn append_aborted(&mut self, transaction: &AbortedTransaction) -> io::Result<()> {
-        self.state.txn_index.append(&self.disk, transaction)
+        self.state.txn_index.append(&self.names, transaction)
     }
 
-    /// All of it is in the files and these are on the disk; still under their `.cleaned` names.
+    /// All of it is in the files and these are on the disk; still under their `.cleaned` names. They stay open until they
+    /// have their plain ones.
     pub(crate) fn finish(mut self, end: Offset, created: TimestampMs) -> io::Result<Arc<Segment>> {
-        self.state.append_last_time_entry(&self.disk, self.base_offset)?;
+        let names = &self.names;
+        self.state.append_last_time_entry(names)?;
         self.state.end_offset = end;
         self.state.created = created;
-        let indexes = [self.state.offset_index.trim(&self.disk)?, self.state.time_index.trim(&self.disk)?];
-        let txn_index = self.state.txn_index.trim(&self.disk)?;
+        let indexes = [self.state.offset_index.trim(names)?, self.state.time_index.trim(names)?];
+        let txn_index = self.state.txn_index.trim(names)?;
         self.file.sync_data()?;
         indexes.into_iter().chain(txn_index).try_for_each(|file| file.sync_data())?;
-        Ok(Segment::with_state(&self.disk, &self.path, self.base_offset, self.state, Some(self.file)))
+        self.state.flushed = Flushed::up_to(self.state.size);
+        self.state.flushed.stay_open(true);
+        Ok(Segment::with_state(self.names, self.state))
     }
 }
 
 /// Removes what a cleaning of the segment at `base_offset` left under names of its own.
-pub(crate) fn remove_leftovers(disk: &Arc<dyn Disk>, path: &LogPath, base_offset: Offset) -> io::Result<()> {
+pub(crate) fn remove_leftovers(path: &LogPath, base_offset: Offset) -> io::Result<()> {
     for file_type in FILES {
         for suffix in [CLEANED, SWAP] {
-            ignore_missing(disk.remove_file(&with_suffix(&path.file(base_offset, file_type), suffix)))?;
+            ignore_missing(
+                path.disk().remove_file(&with_suffix(&path.file(base_offset, file_type), suffix)),
+            )?;
         }
     }
     Ok(())
@@ -106,12 +100,14 @@ pub(crate) fn remove_leftovers(disk: &Arc<dyn Disk>, path: &LogPath, base_offset
 impl Segment {
     /// Renames the files from `.cleaned` to `.swap`.
     pub(crate) fn make_swap(&self) -> io::Result<()> {
-        self.exchange_suffix(&self.files(), CLEANED, SWAP)
+        self.rename_files(&self.files(), FileState::Cleaned, FileState::Swap)
     }
 
     /// Renames the files from `.swap` to their plain names.
     pub(crate) fn make_live(&self) -> io::Result<()> {
-        self.exchange_suffix(&self.files(), SWAP, "")
+        self.rename_files(&self.files(), FileState::Swap, FileState::Live)?;
+        self.open_as_needed();
+        Ok(())
     }
 
     /// Bytes of the offset index and of the time index.

@@ -112,8 +112,10 @@ impl Segment {
             self.open_index_to_search(|state| &mut state.offset_index)?;
         }
         let (floor, last) = {
-            let mut state = self.state();
-            (state.offset_index.floor(&self.disk, reached, mode)?, state.offset_index.last())
+            self.change(|state, names| {
+                let floor = state.offset_index.floor(names, reached, mode)?;
+                Ok::<_, io::Error>((floor, state.offset_index.last()))
+            })?
         };
         let whole = last.map_or(0, |last: OffsetEntry| u64::from(last.offset.get()));
         let part = u64::try_from(offset.get() - base.get()).unwrap_or(0);
@@ -130,7 +132,7 @@ impl Segment {
         if mode == ReadMode::Blocking {
             self.open_index_to_search(|state| &mut state.offset_index)?;
         }
-        let (in_memory, view) = self.state().offset_index.ceiling(&self.disk, below, mode)?;
+        let (in_memory, view) = self.change(|state, names| state.offset_index.ceiling(names, below, mode))?;
         let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
         let Some(entry) = in_file.or(in_memory) else { return Ok(None) };
         match hinted(&*self.file_for(mode)?, entry, self.base_offset, self.published().0, mode) {
@@ -174,7 +176,7 @@ impl Segment {
         if mode == ReadMode::Blocking {
             self.open_index_to_search(|state| &mut state.time_index)?;
         }
-        let floor = self.state().time_index.floor(&self.disk, reached, mode)?;
+        let floor = self.change(|state, names| state.time_index.floor(names, reached, mode))?;
         match floor {
             Floor::Found(entry) => Ok(entry),
             Floor::InFile(view) => view.floor(reached, mode),
@@ -246,7 +248,7 @@ impl Segment {
 
     fn suspect_offset_index(&self) {
         if !self.suspicions.offset_index_is_wrong.swap(true, Ordering::Relaxed) {
-            let path = self.state().offset_index.path().to_owned();
+            let path = self.names.path(FileType::OffsetIndex);
             tracing::warn!(
                 "{} does not agree with its log, which is searched until the index is written anew",
                 path.display()
@@ -256,7 +258,7 @@ impl Segment {
 
     fn suspect_time_index(&self) {
         if !self.suspicions.time_index_is_wrong.swap(true, Ordering::Relaxed) {
-            let path = self.state().time_index.path().to_owned();
+            let path = self.names.path(FileType::TimeIndex);
             tracing::warn!("{} does not agree with its log, which is searched instead", path.display());
         }
     }
@@ -272,7 +274,7 @@ impl Segment {
         if !self.begin_mending(now.get()) {
             return;
         }
-        let path = self.path.file(self.base_offset, FileType::OffsetIndex);
+        let path = self.names.path(FileType::OffsetIndex);
         match self.write_offset_index_anew(&path, index_interval_bytes) {
             Ok(true) => {
                 self.suspicions.next_mending_ms.store(i64::MAX, Ordering::Release);
@@ -299,23 +301,24 @@ impl Segment {
         let (size, _) = self.published();
         let mut walk = IndexWalk { interval: index_interval_bytes, ..IndexWalk::default() };
         walk.through(&*file, self.base_offset, size)?;
-        let written = WrittenBeside::write(&self.disk, path, &walk.due)?;
+        let written = WrittenBeside::write(self.names.disk(), path, &walk.due)?;
         walk.due.clear();
         let _files = self.files();
-        if self.published().0 < size || self.state().offset_index.path() != path {
+        if self.published().0 < size || self.names.path(FileType::OffsetIndex) != path {
             return Ok(false);
         }
         walk.through(&*file, self.base_offset, self.published().0)?;
         let replacement = written.take_the_name(path)?;
-        let mut state = self.state();
-        let state = &mut *state;
-        // Nothing, or what was appended during the renaming. The file has its name, whatever this answers.
-        let caught_up = walk.through(&*file, self.base_offset, state.size);
-        state.offset_index.go_on_with(replacement);
-        for entry in walk.due {
-            state.offset_index.append(&self.disk, entry)?;
-        }
-        caught_up.map(|()| true)
+        self.change(|state, names| {
+            state.flushed.indexes_changed();
+            // Nothing, or what was appended during the renaming. The file has its name, whatever this answers.
+            let caught_up = walk.through(&*file, self.base_offset, state.size);
+            state.offset_index.go_on_with(names, replacement);
+            for entry in walk.due {
+                state.offset_index.append(names, entry)?;
+            }
+            caught_up.map(|()| true)
+        })
     }
 }
 

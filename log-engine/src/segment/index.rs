@@ -13,13 +13,17 @@ use std::sync::Arc;
 use crate::error::{Corruption, Rule};
 use crate::io::{Disk, FileHandle, OpenMode, with_suffix};
 
-use super::name::UNFINISHED;
+use super::name::{FileType, UNFINISHED};
+use super::open_files::KeptFile;
+use super::place::Names;
 use super::scan::{ReadMode, read_exact};
 
 /// One entry's layout.
 pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug {
     /// Bytes of an entry.
     const LEN: usize;
+    /// The file that such entries are in.
+    const FILE: FileType;
     /// Appends the entry's bytes.
     fn encode(self, to: &mut Vec<u8>);
     /// Reads an entry from exactly [`Entry::LEN`] bytes.
@@ -39,9 +43,8 @@ const WALK_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct IndexFile<E> {
-    path: PathBuf,
-    // Opened when first needed: most indexes of a large directory are never looked at.
-    file: Option<FileHandle>,
+    // Opened when needed: most indexes of a large directory are never looked at.
+    file: Option<KeptFile>,
     in_file: u64,
     tail: Vec<E>,
     last: Option<E>,
@@ -49,37 +52,40 @@ pub(crate) struct IndexFile<E> {
 }
 
 impl<E: Entry> IndexFile<E> {
-    /// The index at `path`, which may not exist yet. Reads its last entry and nothing else.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> Result<Self, OpenIndexError> {
-        let mut index = Self::empty(path);
-        let length = match disk.metadata(&index.path) {
+    /// The index in its file. Reads the last entry and nothing else, and leaves the file closed.
+    pub(crate) fn open(names: &Names) -> Result<Self, OpenIndexError> {
+        let mut index = Self::empty();
+        let length = match names.metadata(E::FILE) {
             Ok(metadata) => metadata.len,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenIndexError::Missing),
             Err(error) => return Err(error.into()),
         };
         if !length.is_multiple_of(E::LEN as u64) {
             let rule = Rule::IndexLength { length, entry: E::LEN as u64 };
-            return Err(Corruption { file: index.path, position: 0, rule }.into());
+            return Err(Corruption { file: names.path(E::FILE), position: 0, rule }.into());
         }
         index.in_file = length / E::LEN as u64;
         if let Some(last) = index.in_file.checked_sub(1) {
-            let view = index.view(disk, ReadMode::Blocking)?;
-            index.last = Some(view.entry(last, ReadMode::Blocking)?);
+            let file = names.open(E::FILE, OpenMode::Read)?;
+            index.last = Some(index.view_of(file).entry(last, ReadMode::Blocking)?);
         }
         Ok(index)
     }
 
-    /// An index without entries, whatever the file at `path` holds; the file is cut when it is next written.
-    pub(crate) fn empty(path: PathBuf) -> Self {
-        Self { path, file: None, in_file: 0, tail: Vec::new(), last: None, held_back: false }
+    /// An index without entries, whatever its file holds; the file is cut when it is next written.
+    pub(crate) fn empty() -> Self {
+        Self { file: None, in_file: 0, tail: Vec::new(), last: None, held_back: false }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// Closes the file, and gives back what memory entries took that are in it now.
+    pub(crate) fn close(&mut self) {
+        self.file = None;
+        self.tail.shrink_to_fit();
     }
 
-    pub(crate) fn set_path(&mut self, path: PathBuf) {
-        self.path = path;
+    /// Entries in the file.
+    pub(crate) fn in_file(&self) -> u64 {
+        self.in_file
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -91,11 +97,11 @@ impl<E: Entry> IndexFile<E> {
     }
 
     /// Appends an entry, which must follow the last one.
-    pub(crate) fn append(&mut self, disk: &Arc<dyn Disk>, entry: E) -> io::Result<()> {
+    pub(crate) fn append(&mut self, names: &Names, entry: E) -> io::Result<()> {
         debug_assert!(self.last.is_none_or(|last| entry.follows(last)), "{entry:?} after {:?}", self.last);
         self.tail.push(entry);
         self.last = Some(entry);
-        if self.tail.len() >= TAIL_ENTRIES_MAX && !self.held_back { self.write_tail(disk) } else { Ok(()) }
+        if self.tail.len() >= TAIL_ENTRIES_MAX && !self.held_back { self.write_tail(names) } else { Ok(()) }
     }
 
     /// Keeps new entries in memory, however many, until the index is trimmed.
@@ -104,10 +110,10 @@ impl<E: Entry> IndexFile<E> {
     }
 
     /// Hands the entries in memory to the operating system.
-    pub(crate) fn write_tail(&mut self, disk: &Arc<dyn Disk>) -> io::Result<()> {
+    pub(crate) fn write_tail(&mut self, names: &Names) -> io::Result<()> {
         let tail = self.encoded_tail();
         if !tail.bytes.is_empty() {
-            self.handle(disk)?.write_all_at(&tail.bytes, tail.position())?;
+            self.handle(names)?.write_all_at(&tail.bytes, tail.position())?;
             self.tail_was_written(&tail);
         }
         Ok(())
@@ -130,14 +136,17 @@ impl<E: Entry> IndexFile<E> {
         }
     }
 
-    /// The file, or what to open.
-    pub(crate) fn opened(&self) -> Result<FileHandle, PathBuf> {
-        self.file.clone().ok_or_else(|| self.path.clone())
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    pub(crate) fn opened(&self) -> Option<FileHandle> {
+        self.file.as_ref().map(KeptFile::handle)
     }
 
     /// Keeps a file that was opened for it, unless it has one by now; answers the one it has.
-    pub(crate) fn keep_open(&mut self, file: FileHandle) -> FileHandle {
-        Arc::clone(self.file.get_or_insert(file))
+    pub(crate) fn keep_open(&mut self, file: KeptFile) -> FileHandle {
+        self.file.get_or_insert(file).handle()
     }
 
     pub(crate) fn has_unopened_entries(&self) -> bool {
@@ -145,38 +154,39 @@ impl<E: Entry> IndexFile<E> {
     }
 
     /// Writes what is in memory and cuts what lies behind: the file holds exactly the entries.
-    pub(crate) fn trim(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+    pub(crate) fn trim(&mut self, names: &Names) -> io::Result<FileHandle> {
         self.held_back = false;
-        self.write_tail(disk)?;
+        self.write_tail(names)?;
         let length = self.in_file * E::LEN as u64;
-        let file = self.handle(disk)?;
+        let file = self.handle(names)?;
         if file.len()? != length {
             file.set_len(length)?;
         }
         Ok(file)
     }
 
+    /// The same where the file is open or entries are in memory: otherwise it holds the entries as it is.
+    pub(crate) fn trim_if_used(&mut self, names: &Names) -> io::Result<()> {
+        if self.file.is_none() && self.tail.is_empty() { Ok(()) } else { self.trim(names).map(drop) }
+    }
+
     /// Drops the entries from the first that `keep` refuses.
-    pub(crate) fn truncate(&mut self, disk: &Arc<dyn Disk>, keep: impl Fn(E) -> bool) -> io::Result<()> {
-        self.write_tail(disk)?;
-        let view = self.view(disk, ReadMode::Blocking)?;
+    pub(crate) fn truncate(&mut self, names: &Names, keep: impl Fn(E) -> bool) -> io::Result<()> {
+        self.write_tail(names)?;
+        let view = self.view(names, ReadMode::Blocking)?;
         let kept = view.partition_point(keep, ReadMode::Blocking)?;
         if kept < self.in_file {
             self.in_file = kept;
             self.last = kept.checked_sub(1).map(|last| view.entry(last, ReadMode::Blocking)).transpose()?;
-            self.trim(disk)?;
+            self.trim(names)?;
         }
         Ok(())
     }
 
     /// Keeps the entries up to the first that does not follow its predecessor or that `valid` refuses, and cuts the
     /// rest: how a preallocated, half written or damaged file becomes an index again.
-    pub(crate) fn keep_valid_prefix(
-        &mut self,
-        disk: &Arc<dyn Disk>,
-        valid: impl Fn(E) -> bool,
-    ) -> io::Result<()> {
-        let file = self.handle(disk)?;
+    pub(crate) fn keep_valid_prefix(&mut self, names: &Names, valid: impl Fn(E) -> bool) -> io::Result<()> {
+        let file = self.handle(names)?;
         let entries = file.len()? / E::LEN as u64;
         let per_read = (WALK_BYTES / E::LEN) as u64;
         let (mut kept, mut last) = (0, None);
@@ -196,57 +206,61 @@ impl<E: Entry> IndexFile<E> {
         self.in_file = kept;
         self.last = last;
         self.tail.clear();
-        self.trim(disk).map(drop)
+        self.trim(names).map(drop)
     }
 
     /// Goes on with a file that took the index's name. Views of the old file keep it.
-    pub(crate) fn go_on_with(&mut self, replacement: Replacement<E>) {
+    pub(crate) fn go_on_with(&mut self, names: &Names, replacement: Replacement<E>) {
         let Replacement { file, entries, last } = replacement;
-        (self.file, self.in_file, self.last) = (Some(file), entries, last);
+        (self.file, self.in_file, self.last) = (Some(names.keep(file)), entries, last);
         self.tail.clear();
     }
 
     /// The last entry that `reached` accepts, among those in memory; otherwise where to look in the file.
     pub(crate) fn floor(
         &mut self,
-        disk: &Arc<dyn Disk>,
+        names: &Names,
         reached: impl Fn(E) -> bool,
         mode: ReadMode,
     ) -> io::Result<Floor<E>> {
         match self.tail.partition_point(|entry| reached(*entry)).checked_sub(1) {
             Some(index) => Ok(Floor::Found(Some(self.tail[index]))),
             None if self.in_file == 0 => Ok(Floor::Found(None)),
-            None => Ok(Floor::InFile(self.view(disk, mode)?)),
+            None => Ok(Floor::InFile(self.view(names, mode)?)),
         }
     }
 
     /// The first entry that `below` refuses: among those in memory, and where to look for an earlier one.
     pub(crate) fn ceiling(
         &mut self,
-        disk: &Arc<dyn Disk>,
+        names: &Names,
         below: impl Fn(E) -> bool,
         mode: ReadMode,
     ) -> io::Result<(Option<E>, Option<IndexView>)> {
         let in_memory = self.tail.get(self.tail.partition_point(|entry| below(*entry))).copied();
-        let view = if self.in_file == 0 { None } else { Some(self.view(disk, mode)?) };
+        let view = if self.in_file == 0 { None } else { Some(self.view(names, mode)?) };
         Ok((in_memory, view))
     }
 
-    fn view(&mut self, disk: &Arc<dyn Disk>, mode: ReadMode) -> io::Result<IndexView> {
+    fn view(&mut self, names: &Names, mode: ReadMode) -> io::Result<IndexView> {
         if self.file.is_none() && mode == ReadMode::CachedOnly {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let (all, entries) = (self.len(), self.in_file);
-        Ok(IndexView { file: self.handle(disk)?, entries, all, entry_len: E::LEN as u64, guess: None })
+        let file = self.handle(names)?;
+        Ok(self.view_of(file))
+    }
+
+    fn view_of(&self, file: FileHandle) -> IndexView {
+        IndexView { file, entries: self.in_file, all: self.len(), entry_len: E::LEN as u64, guess: None }
     }
 
     /// Opens the file, so that a view finds it also after it was renamed.
-    pub(crate) fn handle(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+    pub(crate) fn handle(&mut self, names: &Names) -> io::Result<FileHandle> {
         if let Some(file) = &self.file {
-            return Ok(Arc::clone(file));
+            return Ok(file.handle());
         }
-        let file = disk.open(&self.path, OpenMode::OpenOrCreate)?;
-        Ok(Arc::clone(self.file.insert(file)))
+        let file = names.open_to_keep(E::FILE, OpenMode::OpenOrCreate)?;
+        Ok(self.file.insert(file).handle())
     }
 }
 

@@ -59,6 +59,18 @@ pub(crate) const SWAP: &str = ".swap";
 /// Ending of a file that is written to take the place of another one.
 pub(crate) const UNFINISHED: &str = ".tmp";
 
+impl FileState {
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Self::Live => "",
+            Self::Deleted => DELETED,
+            Self::Cleaned => CLEANED,
+            Self::Swap => SWAP,
+            Self::Unfinished => UNFINISHED,
+        }
+    }
+}
+
 const STATES: [(&str, FileState); 4] = [
     (DELETED, FileState::Deleted),
     (CLEANED, FileState::Cleaned),

@@ -10,6 +10,7 @@
 use crate::types::{FilePosition, Offset, RelativeOffset};
 
 use super::index::Entry;
+use super::name::FileType;
 
 /// Bytes of an entry.
 pub(crate) const ENTRY_LEN: usize = 8;
@@ -29,6 +30,7 @@ impl OffsetEntry {
 
 impl Entry for OffsetEntry {
     const LEN: usize = ENTRY_LEN;
+    const FILE: FileType = FileType::OffsetIndex;
 
     fn encode(self, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.offset.get().to_be_bytes());
@@ -54,11 +56,16 @@ pub(super) fn be_u32(bytes: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::PathBuf, sync::Arc};
+    use std::path::Path;
+    use std::sync::Arc;
 
     use super::*;
-    use crate::io::{BackendChoice, Disk, NativeDisk};
+    use crate::commit::DirState;
+    use crate::io::{BackendChoice, NativeDisk};
     use crate::segment::index::{Floor, IndexFile};
+    use crate::segment::name::FileState;
+    use crate::segment::open_files::OpenFiles;
+    use crate::segment::place::{LogPath, Names, Site};
     use crate::segment::scan::ReadMode;
 
     #[test]
@@ -73,15 +80,23 @@ mod tests {
         assert_eq!(OffsetEntry::decode(&bytes), entry);
     }
 
+    fn names(directory: &Path, base_offset: u32) -> Names {
+        let disk = Arc::new(NativeDisk::new(BackendChoice::Threads));
+        let site =
+            Site { disk, open_files: OpenFiles::new(100), failures: Arc::new(DirState::new(directory)) };
+        let path = LogPath::new(&Arc::new(site), directory.to_owned());
+        Names::new(&path, Offset::new(i64::from(base_offset)), FileState::Live)
+    }
+
     /// An index whose entries lie as `step` spreads them, written to a file as far as whole pages of it go.
-    fn index(disk: &Arc<dyn Disk>, path: PathBuf, step: impl Fn(u32) -> u32) -> IndexFile<OffsetEntry> {
-        let mut index = IndexFile::empty(path);
+    fn index(names: &Names, step: impl Fn(u32) -> u32) -> IndexFile<OffsetEntry> {
+        let mut index = IndexFile::empty();
         let mut offset = 0;
         for number in 1..=5000 {
             offset += step(number);
             let position = FilePosition::new(u64::from(number) * 4100);
             index
-                .append(disk, OffsetEntry { offset: RelativeOffset::new(offset), position })
+                .append(names, OffsetEntry { offset: RelativeOffset::new(offset), position })
                 .expect("written");
         }
         index
@@ -90,12 +105,11 @@ mod tests {
     #[test]
     fn entries_written_outside_the_lock_are_neither_lost_nor_doubled_by_those_that_come_meanwhile() {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(BackendChoice::Threads));
         // A page is full after 512 entries, and is written by the append that fills it.
         for (before, meanwhile) in [(0, 3), (1, 0), (300, 100), (300, 212), (300, 300), (511, 1), (600, 600)]
         {
-            let path = directory.path().join(format!("{before} and {meanwhile}"));
-            let mut index = IndexFile::empty(path.clone());
+            let names = names(directory.path(), before * 1000 + meanwhile);
+            let mut index = IndexFile::empty();
             let mut expected = Vec::new();
             let mut append = |index: &mut IndexFile<OffsetEntry>, count: u32| {
                 for _ in 0..count {
@@ -103,45 +117,48 @@ mod tests {
                     let position = FilePosition::new(u64::from(number) * 100);
                     let entry = OffsetEntry { offset: RelativeOffset::new(number), position };
                     entry.encode(&mut expected);
-                    index.append(&disk, entry).expect("written");
+                    index.append(&names, entry).expect("written");
                 }
             };
             append(&mut index, before);
-            let file = index.handle(&disk).expect("opened");
+            let file = index.handle(&names).expect("opened");
             let tail = index.encoded_tail();
             append(&mut index, meanwhile);
             file.write_all_at(&tail.bytes, tail.position()).expect("written");
             index.tail_was_written(&tail);
             assert_eq!(index.len(), u64::from(before + meanwhile));
             append(&mut index, 5);
-            index.trim(&disk).expect("written");
-            assert_eq!(std::fs::read(&path).expect("read"), expected, "{before}, then {meanwhile}");
+            index.trim(&names).expect("written");
+            assert_eq!(
+                std::fs::read(names.path(FileType::OffsetIndex)).expect("read"),
+                expected,
+                "{before}, then {meanwhile}"
+            );
         }
     }
 
     #[test]
     fn a_search_finds_the_same_wherever_it_was_told_to_look_first() {
         let directory = tempfile::tempdir().expect("a directory");
-        let disk: Arc<dyn Disk> = Arc::new(NativeDisk::new(BackendChoice::Threads));
         let even = |_| 7;
         let skewed = |number| if number % 1000 == 0 { 50_000 } else { 1 };
         let steps: [fn(u32) -> u32; 2] = [even, skewed];
-        for (name, step) in ["even", "skewed"].into_iter().zip(steps) {
-            let mut index = index(&disk, directory.path().join(name), step);
+        for (number, (name, step)) in (0..).zip(["even", "skewed"].into_iter().zip(steps)) {
+            let names = names(directory.path(), number);
+            let mut index = index(&names, step);
             let whole = u64::from(index.last().expect("entries").offset.get());
             for offset in (0..=whole + 10).step_by(97) {
                 let reached = |entry: OffsetEntry| u64::from(entry.offset.get()) <= offset;
-                let mut found = |near: Option<u64>| match index
-                    .floor(&disk, reached, ReadMode::Blocking)
-                    .expect("read")
-                {
-                    Floor::Found(entry) => entry,
-                    Floor::InFile(view) => match near {
-                        Some(part) => view.near(part, whole).floor(reached, ReadMode::Blocking),
-                        None => view.floor(reached, ReadMode::Blocking),
-                    }
-                    .expect("read"),
-                };
+                let mut found =
+                    |near: Option<u64>| match index.floor(&names, reached, ReadMode::Blocking).expect("read")
+                    {
+                        Floor::Found(entry) => entry,
+                        Floor::InFile(view) => match near {
+                            Some(part) => view.near(part, whole).floor(reached, ReadMode::Blocking),
+                            None => view.floor(reached, ReadMode::Blocking),
+                        }
+                        .expect("read"),
+                    };
                 let straight = found(None);
                 for part in [0, offset, whole / 2, whole, u64::MAX] {
                     assert_eq!(found(Some(part)), straight, "{name}: {offset} near {part}");

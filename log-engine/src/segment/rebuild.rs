@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use crate::batch::BatchView;
 use crate::error::{Corruption, ReadError, Rule};
-use crate::io::{Disk, DiskFile, FileHandle, OpenMode, is_full};
+use crate::io::{DiskFile, FileHandle, OpenMode, is_full};
 use crate::types::{Offset, TimestampMs};
 
+use super::files::Flushed;
 use super::index::{Entry, IndexFile};
-use super::name::FileType;
+use super::name::{FileState, FileType};
 use super::offset_index::OffsetEntry;
 use super::pace::Pace;
+use super::place::Names;
 use super::scan::{BatchAt, CheckedBatch, CheckedWalk, ReadMode, WalkError, header_at};
 use super::time_index::TimeEntry;
 use super::txn_index::{AbortedTransaction, TxnIndex};
@@ -21,7 +23,6 @@ use super::{LogPath, Segment, State};
 
 /// What a rebuild is told.
 pub(crate) struct RebuildRequest<'a> {
-    pub(crate) disk: &'a Arc<dyn Disk>,
     pub(crate) path: &'a Arc<LogPath>,
     pub(crate) base_offset: Offset,
     /// Records before this are believed.
@@ -74,17 +75,19 @@ pub(crate) fn rebuild(
     request: &RebuildRequest<'_>,
     mut visit: impl FnMut(&CheckedBatch<'_>) -> Option<AbortedTransaction>,
 ) -> Result<Rebuilt, ReadError> {
-    let (disk, base) = (request.disk, request.base_offset);
-    let file = disk.open(&request.path.file(base, FileType::Log), OpenMode::OpenOrCreate)?;
+    let base = request.base_offset;
+    let names = Names::new(request.path, base, FileState::Live);
+    let names = &names;
+    let file = names.open(FileType::Log, OpenMode::OpenOrCreate)?;
     let length = file.len()?;
     let mut trusted_before = request.trusted_before;
-    let mut state = derived_before(request, trusted_before, length)?;
-    let (start, previous, kept_misplaced) = match believed(&file, &mut state, base, trusted_before, length) {
+    let mut state = derived_before(request, names, (trusted_before, length))?;
+    let (start, previous, kept_misplaced) = match believed(&file, &mut state, names, trusted_before, length) {
         Ok(start) => start,
         // What was to be believed does not even hang together: look at everything.
         Err(ReadError::Corrupt(_)) => {
             trusted_before = base;
-            state = derived_before(request, trusted_before, length)?;
+            state = derived_before(request, names, (trusted_before, length))?;
             (0, None, Vec::new())
         }
         Err(error) => return Err(error),
@@ -92,7 +95,7 @@ pub(crate) fn rebuild(
     let is_redone = trusted_before == base && request.recovery_point > base;
     if is_redone {
         // A crash from here on leaves no offset index, and so nothing that is believed for its sake.
-        unless_full(state.offset_index.trim(disk).and_then(|file| file.sync_data()))?;
+        unless_full(state.offset_index.trim(names).and_then(|file| file.sync_data()))?;
         state.offset_index.hold_back();
     }
     let mut aborted = Vec::new();
@@ -106,10 +109,10 @@ pub(crate) fn rebuild(
         match walk.batch_at(position) {
             Ok(None) => break,
             Ok(Some(batch)) => {
-                unless_full(state.note(disk, base, &batch.at, request.index_interval_bytes))?;
+                unless_full(state.note(names, &batch.at, request.index_interval_bytes))?;
                 match visit(&batch) {
                     Some(transaction) if is_redone => aborted.push(transaction),
-                    Some(transaction) => state.txn_index.append(disk, &transaction)?,
+                    Some(transaction) => state.txn_index.append(names, &transaction)?,
                     None => {}
                 }
                 position = batch.at.end();
@@ -133,28 +136,33 @@ pub(crate) fn rebuild(
         // Before the next segment begins: what was cut off must not come back in front of it.
         file.sync_data()?;
     }
-    unless_full(state.append_last_time_entry(disk, base))?;
+    unless_full(state.append_last_time_entry(names))?;
     if is_redone {
         if kept > position {
             // Behind the damage nobody looked.
-            aborted.extend(state.txn_index.entries_from(disk, state.end_offset)?);
+            aborted.extend(state.txn_index.entries_from(names, state.end_offset)?);
         }
-        state.txn_index.replace(disk, &aborted)?;
-        unless_full(state.time_index.trim(disk).and_then(|file| file.sync_data()))?;
+        state.txn_index.replace(names, &aborted)?;
+        unless_full(state.time_index.trim(names).and_then(|file| file.sync_data()))?;
     } else {
-        unless_full(state.time_index.trim(disk).map(drop))?;
-        state.txn_index.trim(disk)?;
+        unless_full(state.time_index.trim(names).map(drop))?;
+        state.txn_index.trim(names)?;
     }
     // Last: an entry of it says that the time index is complete up to there, and the index of aborted transactions.
-    unless_full(state.offset_index.trim(disk).map(drop))?;
+    unless_full(state.offset_index.trim(names).map(drop))?;
     state.size = kept;
+    let scanned_bytes = position - start;
+    // What was checked may be in memory only: see `open_files`. An index whose writing fails unnoticed is found out.
+    state.close_indexes();
+    state.flushed = if scanned_bytes > 0 { Flushed::nothing_of(kept) } else { Flushed::up_to(kept) };
+    state.log_file = (scanned_bytes > 0).then(|| names.keep(file));
     Ok(Rebuilt {
-        segment: Segment::with_state(disk, request.path, base, state, Some(file)),
+        segment: Segment::with_state(Names::new(request.path, base, FileState::Live), state),
         damage,
         misplaced: misplaced.map(|batch| batch.position),
         kept_misplaced,
         cut_bytes: length - kept,
-        scanned_bytes: position - start,
+        scanned_bytes,
     })
 }
 
@@ -187,31 +195,27 @@ fn goes_on_behind(file: &dyn DiskFile, position: u64, length: u64) -> io::Result
 
 // The state of a segment that ends at `trusted_before`, as its indexes tell; of whatever they hold, only what is in
 // order and points before that offset is kept.
-fn derived_before(request: &RebuildRequest<'_>, trusted_before: Offset, length: u64) -> io::Result<State> {
-    let (disk, base) = (request.disk, request.base_offset);
-    let path = |file_type| request.path.file(base, file_type);
-    let mut offset_index = IndexFile::empty(path(FileType::OffsetIndex));
-    offset_index.keep_valid_prefix(disk, |entry: OffsetEntry| {
+fn derived_before(
+    request: &RebuildRequest<'_>,
+    names: &Names,
+    (trusted_before, length): (Offset, u64),
+) -> io::Result<State> {
+    let base = request.base_offset;
+    let mut offset_index = IndexFile::empty();
+    offset_index.keep_valid_prefix(names, |entry: OffsetEntry| {
         entry.absolute(base) < trusted_before && entry.position.get() < length && entry.position.get() > 0
     })?;
-    let mut time_index = IndexFile::empty(path(FileType::TimeIndex));
-    time_index.keep_valid_prefix(disk, |entry: TimeEntry| {
+    let mut time_index = IndexFile::empty();
+    time_index.keep_valid_prefix(names, |entry: TimeEntry| {
         entry.absolute(base) < trusted_before && entry.timestamp.get() >= 0
     })?;
-    let mut txn_index = TxnIndex::open(disk, path(FileType::TxnIndex))?;
+    let mut txn_index = TxnIndex::open(names)?;
     if trusted_before > base || request.recovery_point <= base {
-        txn_index.truncate_to(disk, trusted_before)?;
+        txn_index.truncate_to(names, trusted_before)?;
     }
-    let created = disk.metadata(&path(FileType::Log)).map_or(0, |metadata| metadata.modified_ms);
-    Ok(State {
-        size: 0,
-        end_offset: base,
-        pace: Pace::default(),
-        created: TimestampMs::new(created),
-        offset_index,
-        time_index,
-        txn_index,
-    })
+    let created = names.metadata(FileType::Log).map_or(0, |metadata| metadata.modified_ms);
+    let created = TimestampMs::new(created);
+    Ok(State { created, offset_index, time_index, txn_index, ..State::empty(base) })
 }
 
 // Walks headers from the last kept index entry to the first batch that is not believed; answers its position and the
@@ -219,10 +223,11 @@ fn derived_before(request: &RebuildRequest<'_>, trusted_before: Offset, length: 
 fn believed(
     file: &FileHandle,
     state: &mut State,
-    base: Offset,
+    names: &Names,
     trusted_before: Offset,
     length: u64,
 ) -> Result<Believed, ReadError> {
+    let base = names.base_offset();
     let mut position = state.offset_index.last().map_or(0, |entry| entry.position.get());
     let indexed = state.offset_index.last();
     let mut previous: Option<BatchAt> = None;
@@ -233,12 +238,12 @@ fn believed(
         let first = header_at(&**file, 0, length, ReadMode::Blocking)?;
         if first.is_some_and(|first| first.last_offset < trusted_before && first.max_timestamp.get() >= 0) {
             let rule = Rule::IndexLength { length: 0, entry: TimeEntry::LEN as u64 };
-            return Err(Corruption { file: state.time_index.path().to_owned(), position: 0, rule }.into());
+            return Err(Corruption { file: names.path(FileType::TimeIndex), position: 0, rule }.into());
         }
     }
     while let Some(batch) = header_at(&**file, position, length, ReadMode::Blocking)? {
         if previous.is_none() && indexed.is_some_and(|entry| entry.absolute(base) != batch.last_offset) {
-            return Err(misleading(&state.offset_index, position));
+            return Err(misleading(names, &state.offset_index, position));
         }
         let expected = previous.map_or(base, |previous| previous.last_offset.next());
         if expected < trusted_before && is_misplaced(file, &batch, expected, length)? {
@@ -260,7 +265,7 @@ fn believed(
         }
     }
     if indexed.is_some() && previous.is_none() {
-        return Err(misleading(&state.offset_index, position));
+        return Err(misleading(names, &state.offset_index, position));
     }
     state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
     if let Some(previous) = previous {
@@ -272,7 +277,7 @@ fn believed(
             last.timestamp < newest.max_timestamp && last.absolute(base) >= newest.last_offset
         }) {
             let rule = Rule::IndexOrder { entry: state.time_index.len() - 1 };
-            return Err(Corruption { file: state.time_index.path().to_owned(), position: 0, rule }.into());
+            return Err(Corruption { file: names.path(FileType::TimeIndex), position: 0, rule }.into());
         }
         state.pace.see_timestamp(&newest);
     }
@@ -303,7 +308,7 @@ fn is_misplaced(
 }
 
 // The last entry points to no batch that it could stand for.
-fn misleading(index: &IndexFile<OffsetEntry>, position: u64) -> ReadError {
+fn misleading(names: &Names, index: &IndexFile<OffsetEntry>, position: u64) -> ReadError {
     let rule = Rule::IndexOrder { entry: index.len() - 1 };
-    Corruption { file: index.path().to_owned(), position, rule }.into()
+    Corruption { file: names.path(FileType::OffsetIndex), position, rule }.into()
 }

@@ -37,9 +37,22 @@ impl SegmentSet {
         self.segments.get(behind.checked_sub(1)?)
     }
 
-    /// The segment after the one at `base`.
-    pub(crate) fn after(&self, base: Offset) -> Option<&Arc<Segment>> {
-        self.segments.get(self.segments.partition_point(|segment| segment.base_offset <= base))
+    /// The segment after `segment`, or the one that has taken its place.
+    pub(crate) fn behind(&self, segment: &Arc<Segment>) -> Option<&Arc<Segment>> {
+        match self.position(segment) {
+            Some(index) => self.segments.get(index + 1),
+            None => self.floor(segment.base_offset).or(self.segments.first()),
+        }
+    }
+
+    /// The segments from `segment` on; `None` where it is no longer here.
+    pub(crate) fn from(&self, segment: &Arc<Segment>) -> Option<&[Arc<Segment>]> {
+        self.segments.get(self.position(segment)?..)
+    }
+
+    fn position(&self, segment: &Arc<Segment>) -> Option<usize> {
+        let index = self.segments.partition_point(|here| here.base_offset < segment.base_offset);
+        self.segments.get(index).filter(|here| Arc::ptr_eq(here, segment)).map(|_| index)
     }
 
     /// The segments from the one that `offset` lies in.
@@ -84,5 +97,40 @@ impl SegmentSet {
     /// Puts `segment` in the place of all others, which are answered.
     pub(crate) fn replace_all(&mut self, segment: Arc<Segment>) -> Vec<Arc<Segment>> {
         std::mem::replace(&mut self.segments, vec![segment])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+    use crate::commit::DirState;
+    use crate::io::sim::SimDisk;
+    use crate::segment::LogPath;
+    use crate::segment::open_files::OpenFiles;
+    use crate::segment::place::Site;
+    use crate::types::TimestampMs;
+
+    fn segment(path: &Arc<LogPath>, base: i64) -> Arc<Segment> {
+        Segment::create(path, Offset::new(base), TimestampMs::new(0)).expect("created")
+    }
+
+    #[test]
+    fn a_search_that_ends_in_a_segment_that_was_replaced_begins_again_in_what_took_its_place() {
+        let failures = Arc::new(DirState::new(Path::new("/")));
+        let disk = Arc::new(SimDisk::new());
+        let site = Arc::new(Site { disk, open_files: OpenFiles::new(100), failures });
+        let path = LogPath::new(&site, PathBuf::from("/"));
+        let old: Vec<_> = [0, 10, 20].map(|base| segment(&path, base)).into();
+        let mut set = SegmentSet::new(old.clone());
+        set.push(segment(&path, 30));
+        let base = |found: Option<&Arc<Segment>>| found.map(|segment| segment.base_offset.get());
+        assert_eq!(base(set.behind(&old[1])), Some(20));
+        assert_eq!(set.from(&old[1]).map(<[_]>::len), Some(3));
+        set.replace(&old[1..], segment(&path, 10));
+        assert_eq!(base(set.behind(&old[1])), Some(10), "not 30: 20 to 29 are here");
+        assert!(set.from(&old[1]).is_none());
+        assert_eq!(base(set.behind(&old[0])), Some(10));
     }
 }

@@ -11,6 +11,7 @@
 use crate::types::{Offset, RelativeOffset, TimestampMs};
 
 use super::index::Entry;
+use super::name::FileType;
 use super::offset_index::be_u32;
 
 /// Bytes of an entry.
@@ -31,6 +32,7 @@ impl TimeEntry {
 
 impl Entry for TimeEntry {
     const LEN: usize = ENTRY_LEN;
+    const FILE: FileType = FileType::TimeIndex;
 
     fn encode(self, to: &mut Vec<u8>) {
         to.extend_from_slice(&self.timestamp.get().to_be_bytes());

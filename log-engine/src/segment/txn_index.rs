@@ -11,13 +11,15 @@
 //! Entries are rare and written as they come.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::error::{Corruption, Rule};
-use crate::io::{Disk, FileHandle, OpenMode, atomic_replace};
+use crate::io::{FileHandle, OpenMode, atomic_replace};
 use crate::types::{Offset, ProducerId};
 
+use super::name::FileType;
+use super::open_files::KeptFile;
+use super::place::Names;
 use super::scan::{ReadMode, read_exact};
 
 /// Bytes of an entry.
@@ -78,33 +80,28 @@ const ENTRIES_PER_READ: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct TxnIndex {
-    path: PathBuf,
-    file: Option<FileHandle>,
+    file: Option<KeptFile>,
     entries: u64,
 }
 
 impl TxnIndex {
-    /// The index at `path`, which most often does not exist. A part of an entry at the end, and anything that is no
+    /// The index in its file, which most often does not exist. A part of an entry at the end, and anything that is no
     /// entry, ends it.
-    pub(crate) fn open(disk: &Arc<dyn Disk>, path: PathBuf) -> io::Result<Self> {
-        let length = match disk.metadata(&path) {
+    pub(crate) fn open(names: &Names) -> io::Result<Self> {
+        let length = match names.metadata(FileType::TxnIndex) {
             Ok(metadata) => metadata.len,
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { path, file: None, entries: length / ENTRY_LEN as u64 })
+        Ok(Self { file: None, entries: length / ENTRY_LEN as u64 })
     }
 
-    pub(crate) fn empty(path: PathBuf) -> Self {
-        Self { path, file: None, entries: 0 }
+    pub(crate) fn empty() -> Self {
+        Self { file: None, entries: 0 }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(crate) fn set_path(&mut self, path: PathBuf) {
-        self.path = path;
+    pub(crate) fn close(&mut self) {
+        self.file = None;
     }
 
     pub(crate) fn len_in_bytes(&self) -> u64 {
@@ -115,101 +112,104 @@ impl TxnIndex {
         self.entries > 0 && self.file.is_none()
     }
 
-    /// The file, or what to open.
-    pub(crate) fn opened(&self) -> Result<FileHandle, PathBuf> {
-        self.file.clone().ok_or_else(|| self.path.clone())
+    pub(crate) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    pub(crate) fn opened(&self) -> Option<FileHandle> {
+        self.file.as_ref().map(KeptFile::handle)
     }
 
     /// Keeps a file that was opened for it, unless it has one by now; answers the one it has.
-    pub(crate) fn keep_open(&mut self, file: FileHandle) -> FileHandle {
-        Arc::clone(self.file.get_or_insert(file))
+    pub(crate) fn keep_open(&mut self, file: KeptFile) -> FileHandle {
+        self.file.get_or_insert(file).handle()
     }
 
-    pub(crate) fn append(&mut self, disk: &Arc<dyn Disk>, entry: &AbortedTransaction) -> io::Result<()> {
+    pub(crate) fn append(&mut self, names: &Names, entry: &AbortedTransaction) -> io::Result<()> {
         let position = self.entries * ENTRY_LEN as u64;
-        self.handle(disk)?.write_all_at(&entry.encode(), position)?;
+        self.handle(names)?.write_all_at(&entry.encode(), position)?;
         self.entries += 1;
         Ok(())
     }
 
     /// The file holds exactly these entries from now on: as it was until then, whatever crashes.
-    pub(crate) fn replace(&mut self, disk: &Arc<dyn Disk>, entries: &[AbortedTransaction]) -> io::Result<()> {
+    pub(crate) fn replace(&mut self, names: &Names, entries: &[AbortedTransaction]) -> io::Result<()> {
         let bytes: Vec<u8> = entries.iter().flat_map(AbortedTransaction::encode).collect();
-        let is_there = match disk.metadata(&self.path) {
+        let is_there = match names.metadata(FileType::TxnIndex) {
             Ok(found) if found.len == bytes.len() as u64 => {
                 let mut there = vec![0; bytes.len()];
-                disk.open(&self.path, OpenMode::Read)?.read_exact_at(&mut there, 0)?;
+                names.open(FileType::TxnIndex, OpenMode::Read)?.read_exact_at(&mut there, 0)?;
                 there == bytes
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => bytes.is_empty(),
             found => found.map(|_| false)?,
         };
         if !is_there {
-            atomic_replace(&**disk, &self.path, &bytes)?;
+            atomic_replace(&**names.disk(), &names.path(FileType::TxnIndex), &bytes)?;
         }
         (self.file, self.entries) = (None, entries.len() as u64);
         Ok(())
     }
 
     /// The file holds exactly the entries; `None` if there never was one.
-    pub(crate) fn trim(&mut self, disk: &Arc<dyn Disk>) -> io::Result<Option<FileHandle>> {
+    pub(crate) fn trim(&mut self, names: &Names) -> io::Result<Option<FileHandle>> {
         if self.entries == 0 && self.file.is_none() {
-            match disk.metadata(&self.path) {
+            match names.metadata(FileType::TxnIndex) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
                 Ok(_) => {}
             }
         }
-        let file = self.handle(disk)?;
+        let file = self.handle(names)?;
         file.set_len(self.len_in_bytes())?;
         Ok(Some(file))
     }
 
     /// Drops the entries of transactions that end at or after `end`.
-    pub(crate) fn truncate_to(&mut self, disk: &Arc<dyn Disk>, end: Offset) -> io::Result<()> {
+    pub(crate) fn truncate_to(&mut self, names: &Names, end: Offset) -> io::Result<()> {
         if self.entries == 0 {
-            return self.trim(disk).map(drop);
+            return self.trim(names).map(drop);
         }
         let mut kept = 0;
-        self.view(disk, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
+        self.view(names, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
             let keep = entry.last_offset < end;
             kept += u64::from(keep);
             keep
         })?;
         self.entries = kept;
-        self.trim(disk).map(drop)
+        self.trim(names).map(drop)
     }
 
     /// The entries of transactions that end at or after `from`.
     pub(crate) fn entries_from(
         &mut self,
-        disk: &Arc<dyn Disk>,
+        names: &Names,
         from: Offset,
     ) -> io::Result<Vec<AbortedTransaction>> {
         let mut entries = Vec::new();
-        self.view(disk, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
+        self.view(names, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
             entries.extend(Some(entry).filter(|entry| entry.last_offset >= from));
             true
         })?;
         Ok(entries)
     }
 
-    pub(crate) fn view(&mut self, disk: &Arc<dyn Disk>, mode: ReadMode) -> io::Result<TxnIndexView> {
+    pub(crate) fn view(&mut self, names: &Names, mode: ReadMode) -> io::Result<TxnIndexView> {
         if self.entries == 0 {
             return Ok(TxnIndexView { file: None, entries: 0 });
         }
         if self.file.is_none() && mode == ReadMode::CachedOnly {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(TxnIndexView { file: Some(self.handle(disk)?), entries: self.entries })
+        Ok(TxnIndexView { file: Some(self.handle(names)?), entries: self.entries })
     }
 
-    fn handle(&mut self, disk: &Arc<dyn Disk>) -> io::Result<FileHandle> {
+    fn handle(&mut self, names: &Names) -> io::Result<FileHandle> {
         if let Some(file) = &self.file {
-            return Ok(Arc::clone(file));
+            return Ok(file.handle());
         }
-        let file = disk.open(&self.path, OpenMode::OpenOrCreate)?;
-        Ok(Arc::clone(self.file.insert(file)))
+        let file = names.open_to_keep(FileType::TxnIndex, OpenMode::OpenOrCreate)?;
+        Ok(self.file.insert(file).handle())
     }
 }
 

@@ -12,7 +12,7 @@ const ENOSPC: i32 = 28;
 
 type Entry = (i64, Vec<u8>, Option<Vec<u8>>);
 
-fn compacted() -> LogConfig {
+pub(super) fn compacted() -> LogConfig {
     LogConfig { cleanup_policy: CleanupPolicy { delete: false, compact: true }, ..small_segments() }
 }
 

@@ -1,0 +1,336 @@
+//! The open files of a segment: opened when needed, flushed, closed again when others need the room.
+//!
+//! ```text
+//!            file, open_index                  close_flushed
+//!   closed ------------------> open, flushed -----------------> closed
+//!                               |  ^
+//!              set_out, changes |  | sync              open_for_good
+//!                               v  |              any ----------------> open until the segment is dropped
+//!                              open, unflushed
+//! ```
+//!
+//! Closed files are opened by their names, under the lock that names change under.
+
+use std::io;
+use std::sync::{Arc, MutexGuard, TryLockError, Weak};
+
+use crate::io::{FileHandle, OpenMode};
+
+use super::index::{Entry, IndexFile};
+use super::name::FileType;
+use super::open_files::Closing;
+use super::place::Names;
+use super::scan::ReadMode;
+use super::{Files, Segment, State, ignore_missing};
+
+type IndexOf<E> = fn(&mut State) -> &mut IndexFile<E>;
+
+/// How much of what was written to the files is known to be on the disk, and who wants them open.
+#[derive(Debug, Default)]
+pub(super) struct Flushed {
+    // Where records that were, or are being, written end, and how far a flush has confirmed them.
+    written: u64,
+    confirmed: u64,
+    indexes_changed: bool,
+    // How often the file was cut: a flush that began before confirms nothing.
+    cuts: u32,
+    for_good: bool,
+    used: bool,
+    in_ring: bool,
+}
+
+impl Flushed {
+    /// All of a file of `size` bytes is on the disk.
+    pub(super) fn up_to(size: u64) -> Self {
+        Self { written: size, confirmed: size, ..Self::default() }
+    }
+
+    /// Nothing is known of a file of `size` bytes.
+    pub(super) fn nothing_of(size: u64) -> Self {
+        Self { written: size, ..Self::default() }
+    }
+
+    pub(super) fn indexes_changed(&mut self) {
+        self.indexes_changed = true;
+    }
+
+    pub(super) fn cut_to(&mut self, size: u64) {
+        self.written = size;
+        self.confirmed = self.confirmed.min(size);
+        self.cuts = self.cuts.wrapping_add(1);
+        self.indexes_changed = true;
+    }
+
+    /// The files must not be closed until the segment is dropped.
+    pub(super) fn stay_open(&mut self, stay: bool) {
+        self.for_good = stay;
+    }
+
+    fn is_complete(&self) -> bool {
+        self.confirmed >= self.written && !self.indexes_changed
+    }
+}
+
+/// What a flush will have confirmed.
+#[derive(Copy, Clone)]
+struct Confirming {
+    size: u64,
+    cuts: u32,
+}
+
+impl Segment {
+    /// The `.log` file, opened where it is closed.
+    pub(crate) fn file(&self) -> io::Result<FileHandle> {
+        match self.opened_file() {
+            Some(file) => Ok(file),
+            None => self.open_log(&self.files()),
+        }
+    }
+
+    /// The same if nothing has to be waited for.
+    pub(crate) fn opened_file(&self) -> Option<FileHandle> {
+        let mut state = self.state();
+        state.flushed.used = true;
+        state.log_file.as_ref().map(|file| file.handle())
+    }
+
+    /// The same for a reader, who may not be allowed to wait for the opening.
+    pub(crate) fn file_for(&self, mode: ReadMode) -> io::Result<FileHandle> {
+        match (self.opened_file(), mode) {
+            (Some(file), _) => Ok(file),
+            (None, ReadMode::Blocking) => self.file(),
+            (None, ReadMode::CachedOnly) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// Records are about to be written to `file`, which is this segment's, up to `end`: it stays open until they are flushed.
+    pub(crate) fn set_out(&self, file: &FileHandle, end: u64) {
+        self.change(|state, names| {
+            if state.log_file.is_none() {
+                state.log_file = Some(names.keep(Arc::clone(file)));
+            }
+            state.flushed.written = end;
+        });
+    }
+
+    /// Changes what may have files opened by it.
+    pub(super) fn change<T>(&self, act: impl FnOnce(&mut State, &Names) -> T) -> T {
+        let mut state = self.state();
+        let result = act(&mut state, &self.names);
+        state.flushed.used = true;
+        self.enter_ring(&mut state);
+        result
+    }
+
+    pub(super) fn enter_ring(&self, state: &mut State) {
+        if !state.flushed.in_ring && state.has_open_files() {
+            state.flushed.in_ring = true;
+            self.names.site().open_files.enter(Weak::clone(&self.me));
+        }
+    }
+
+    fn open_log(&self, _files: &Files<'_>) -> io::Result<FileHandle> {
+        if let Some(file) = self.opened_file() {
+            return Ok(file);
+        }
+        self.names.site().open_files.make_room_by_flushing(1);
+        let file = self.names.open_to_keep(FileType::Log, OpenMode::ReadWrite)?;
+        Ok(self.change(|state, _| state.log_file.get_or_insert(file).handle()))
+    }
+
+    fn open_index<E: Entry>(&self, _files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
+        if let Some(file) = index(&mut self.state()).opened() {
+            return Ok(file);
+        }
+        self.names.site().open_files.make_room_by_flushing(1);
+        let file = self.names.open_to_keep(E::FILE, OpenMode::OpenOrCreate)?;
+        Ok(self.change(|state, _| index(state).keep_open(file)))
+    }
+
+    /// Before an index is searched by somebody who may wait for the disk.
+    pub(super) fn open_index_to_search<E: Entry>(&self, index: IndexOf<E>) -> io::Result<()> {
+        if index(&mut self.state()).has_unopened_entries() {
+            self.open_index(&self.files(), index)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn open_txn_index(&self, _files: &Files<'_>) -> io::Result<FileHandle> {
+        if let Some(file) = self.state().txn_index.opened() {
+            return Ok(file);
+        }
+        self.names.site().open_files.make_room_by_flushing(1);
+        let file = self.names.open_to_keep(FileType::TxnIndex, OpenMode::OpenOrCreate)?;
+        Ok(self.change(|state, _| state.txn_index.keep_open(file)))
+    }
+
+    /// Opens the files and leaves them so, because their names are about to go: whoever holds this segment goes on
+    /// reading it.
+    pub(crate) fn open_for_good(&self) -> io::Result<()> {
+        let files = self.files();
+        self.state().flushed.stay_open(true);
+        self.open_log(&files)?;
+        let (offset_entries, time_entries, aborted) = {
+            let state = self.state();
+            (state.offset_index.len(), state.time_index.len(), state.txn_index.len_in_bytes())
+        };
+        if offset_entries > 0 {
+            self.open_index(&files, |state| &mut state.offset_index)?;
+        }
+        if time_entries > 0 {
+            self.open_index(&files, |state| &mut state.time_index)?;
+        }
+        if aborted > 0 {
+            self.open_txn_index(&files)?;
+        }
+        Ok(())
+    }
+
+    /// The names stay after all.
+    pub(crate) fn open_as_needed(&self) {
+        self.state().flushed.stay_open(false);
+    }
+
+    /// Records and index entries published so far become durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let files = self.files();
+        let handles = self.files_to_sync(&files)?;
+        let confirming = self.begin_flush();
+        drop(files);
+        let synced = self.sync_all(&handles);
+        self.end_flush(confirming, &synced);
+        synced
+    }
+
+    /// The records published so far become durable.
+    pub(crate) fn sync_records(&self) -> io::Result<()> {
+        self.sync_all(&[self.file()?])
+    }
+
+    // Whatever a failed flush of a file answers, its content on the disk is unknown from then on.
+    fn sync_all(&self, files: &[FileHandle]) -> io::Result<()> {
+        files.iter().try_for_each(|file| file.sync_data()).inspect_err(|error| {
+            self.names.site().failures.flush_failed(&self.names.path(FileType::Log), error)
+        })
+    }
+
+    /// What else belongs to the records published so far: the indexes, complete as of now.
+    pub(crate) fn index_files(&self) -> io::Result<Vec<(FileType, FileHandle)>> {
+        let types = [FileType::OffsetIndex, FileType::TimeIndex, FileType::TxnIndex];
+        let files = self.files_to_sync(&self.files())?;
+        Ok(types.into_iter().zip(files.into_iter().skip(1)).collect())
+    }
+
+    fn begin_flush(&self) -> Confirming {
+        let mut state = self.state();
+        state.flushed.indexes_changed = false;
+        Confirming { size: state.size, cuts: state.flushed.cuts }
+    }
+
+    fn end_flush(&self, confirming: Confirming, synced: &io::Result<()>) {
+        let flushed = &mut self.state().flushed;
+        match synced {
+            Ok(()) if flushed.cuts == confirming.cuts => {
+                flushed.confirmed = flushed.confirmed.max(confirming.size);
+            }
+            Ok(()) => {}
+            Err(_) => flushed.indexes_changed = true,
+        }
+    }
+
+    // The entries published so far are in the files when this returns.
+    fn files_to_sync(&self, files: &Files<'_>) -> io::Result<Vec<FileHandle>> {
+        let mut all = vec![self.open_log(files)?];
+        all.push(self.write_entries(files, |state| &mut state.offset_index)?);
+        all.push(self.write_entries(files, |state| &mut state.time_index)?);
+        all.extend(self.txn_index_to_sync(files)?);
+        Ok(all)
+    }
+
+    // An append that fills the page meanwhile writes the same bytes to the same place.
+    fn write_entries<E: Entry>(&self, files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
+        let file = self.open_index(files, index)?;
+        let tail = index(&mut self.state()).encoded_tail();
+        if !tail.bytes.is_empty() {
+            file.write_all_at(&tail.bytes, tail.position())?;
+            let mut state = self.state();
+            state.flushed.indexes_changed();
+            index(&mut state).tail_was_written(&tail);
+        }
+        Ok(file)
+    }
+
+    // `None` if there never was one. What is no entry at its end goes.
+    fn txn_index_to_sync(&self, files: &Files<'_>) -> io::Result<Option<FileHandle>> {
+        if self.state().txn_index.opened().is_none()
+            && let Err(error) = self.names.metadata(FileType::TxnIndex)
+        {
+            return ignore_missing(Err(error)).map(|()| None);
+        }
+        let file = self.open_txn_index(files)?;
+        let length = file.len()?;
+        self.change(|state, names| {
+            if length > state.txn_index.len_in_bytes() {
+                state.txn_index.trim(names)?;
+            }
+            Ok(Some(file))
+        })
+    }
+
+    /// Closes the files unless they are wanted open. Waits for nothing.
+    pub(super) fn close_flushed(&self) -> Closing {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Closing::InUse,
+        };
+        if state.flushed.for_good || std::mem::take(&mut state.flushed.used) {
+            return Closing::InUse;
+        }
+        close_if_complete(state)
+    }
+
+    /// The same, flushing what is not flushed. A flush that fails takes the directory offline.
+    pub(super) fn flush_and_close(&self) -> Closing {
+        let closing = self.close_flushed();
+        let Ok(files) = self.files.try_lock() else { return closing };
+        if closing != Closing::Unflushed {
+            return closing;
+        }
+        let confirming = self.begin_flush();
+        let synced = self.sync_all(&self.opened_files());
+        self.end_flush(confirming, &synced);
+        drop(files);
+        close_if_complete(self.state())
+    }
+
+    fn opened_files(&self) -> Vec<FileHandle> {
+        let state = self.state();
+        let log_file = state.log_file.as_ref().map(|file| file.handle());
+        let indexes = [state.offset_index.opened(), state.time_index.opened(), state.txn_index.opened()];
+        log_file.into_iter().chain(indexes.into_iter().flatten()).collect()
+    }
+}
+
+fn close_if_complete(mut state: MutexGuard<'_, State>) -> Closing {
+    if !state.flushed.is_complete() {
+        return Closing::Unflushed;
+    }
+    state.log_file = None;
+    state.close_indexes();
+    state.flushed.in_ring = false;
+    Closing::Closed
+}
+
+impl State {
+    fn has_open_files(&self) -> bool {
+        let indexes = [self.offset_index.is_open(), self.time_index.is_open(), self.txn_index.is_open()];
+        self.log_file.is_some() || indexes.contains(&true)
+    }
+
+    pub(super) fn close_indexes(&mut self) {
+        self.offset_index.close();
+        self.time_index.close();
+        self.txn_index.close();
+    }
+}
