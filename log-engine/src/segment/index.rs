@@ -109,6 +109,10 @@ impl<E: Entry> IndexFile<E> {
         self.held_back = true;
     }
 
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.held_back
+    }
+
     /// Hands the entries in memory to the operating system.
     pub(crate) fn write_tail(&mut self, names: &Names) -> io::Result<()> {
         let tail = self.encoded_tail();

@@ -82,7 +82,7 @@ pub(crate) fn rebuild(
     let length = file.len()?;
     let mut trusted_before = request.trusted_before;
     let mut state = derived_before(request, names, (trusted_before, length))?;
-    let (start, previous, kept_misplaced) = match believed(&file, &mut state, names, trusted_before, length) {
+    let (start, previous, kept_misplaced) = match believed(&file, &mut state, names, request, length) {
         Ok(start) => start,
         // What was to be believed does not even hang together: look at everything.
         Err(ReadError::Corrupt(_)) => {
@@ -123,7 +123,7 @@ pub(crate) fn rebuild(
                 if request.unproven == Unproven::CutTornEnd && goes_on_behind(&*file, position, length)? {
                     return Err(ReadError::Corrupt(corruption));
                 }
-                misplaced = last.filter(|_| is_in_place(&corruption.rule, before_last, base));
+                misplaced = last.filter(|last| gives_the_lie(&corruption.rule, last, before_last, base));
                 damage = Some(corruption);
                 break;
             }
@@ -143,11 +143,12 @@ pub(crate) fn rebuild(
             aborted.extend(state.txn_index.entries_from(names, state.end_offset)?);
         }
         state.txn_index.replace(names, &aborted)?;
-        unless_full(state.time_index.trim(names).and_then(|file| file.sync_data()))?;
     } else {
-        unless_full(state.time_index.trim(names).map(drop))?;
         state.txn_index.trim(names)?;
     }
+    let time_index = state.time_index.trim(names);
+    let rests_on_it = state.offset_index.is_held_back();
+    unless_full(time_index.and_then(|file| if rests_on_it { file.sync_data() } else { Ok(()) }))?;
     // Last: an entry of it says that the time index is complete up to there, and the index of aborted transactions.
     unless_full(state.offset_index.trim(names).map(drop))?;
     state.size = kept;
@@ -166,10 +167,11 @@ pub(crate) fn rebuild(
     })
 }
 
-// Whether a batch that does not follow the one before it follows the one before that: no checksum covers offsets.
-fn is_in_place(rule: &Rule, before_last: Option<BatchAt>, base: Offset) -> bool {
+// Whether a batch that does not follow the last one follows the one before, and that one leaves a gap: no checksum covers
+// offsets. Where it leaves none, the last one is right.
+fn gives_the_lie(rule: &Rule, last: &BatchAt, before_last: Option<BatchAt>, base: Offset) -> bool {
     let expected = before_last.map_or(base, |batch| batch.last_offset.next());
-    matches!(rule, Rule::OffsetOrder { base, .. } if *base >= expected)
+    last.base_offset > expected && matches!(rule, Rule::OffsetOrder { base, .. } if *base >= expected)
 }
 
 // Index entries for which a full disk has no room stay in memory, and are written with the next flush.
@@ -224,16 +226,22 @@ fn believed(
     file: &FileHandle,
     state: &mut State,
     names: &Names,
-    trusted_before: Offset,
+    request: &RebuildRequest<'_>,
     length: u64,
 ) -> Result<Believed, ReadError> {
-    let base = names.base_offset();
+    let (base, trusted_before) = (request.base_offset, request.trusted_before);
     let mut position = state.offset_index.last().map_or(0, |entry| entry.position.get());
     let indexed = state.offset_index.last();
     let mut previous: Option<BatchAt> = None;
     let mut misplaced = Vec::new();
     // The time index has an entry for each of the offset index, and so tells of what lies before these.
     let mut newest: Option<BatchAt> = None;
+    // Without an offset index all headers are walked, and the indexes come from them.
+    let is_anew = indexed.is_none() && length > u64::from(request.index_interval_bytes);
+    if is_anew {
+        state.time_index.keep_valid_prefix(names, |_| false)?;
+        state.offset_index.hold_back();
+    }
     if indexed.is_some() && state.time_index.len() == 0 {
         let first = header_at(&**file, 0, length, ReadMode::Blocking)?;
         if first.is_some_and(|first| first.last_offset < trusted_before && first.max_timestamp.get() >= 0) {
@@ -260,6 +268,9 @@ fn believed(
         }
         position = batch.end();
         previous = Some(batch);
+        if is_anew {
+            unless_full(state.note(names, &batch, request.index_interval_bytes))?;
+        }
         if newest.is_none_or(|newest| newest.max_timestamp < batch.max_timestamp) {
             newest = Some(batch);
         }
@@ -267,7 +278,9 @@ fn believed(
     if indexed.is_some() && previous.is_none() {
         return Err(misleading(names, &state.offset_index, position));
     }
-    state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
+    if !is_anew {
+        state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
+    }
     if let Some(previous) = previous {
         state.end_offset = previous.last_offset.next();
     }

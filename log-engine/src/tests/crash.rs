@@ -562,6 +562,47 @@ fn values_in(mut bytes: &[u8]) -> Vec<(i64, Vec<u8>)> {
     found
 }
 
+#[test]
+fn a_batch_that_stands_twice_behind_the_recovery_point_is_cut_once() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig::default());
+    append_numbered(&log, 0..5);
+    let last = read_from(&log, 4).to_bytes().unwrap();
+    let end = log.size_bytes();
+    let disk = disk.kill();
+    drop((log, engine));
+    let file =
+        disk.open(Path::new("/data/orders-0/00000000000000000000.log"), crate::io::OpenMode::ReadWrite);
+    file.unwrap().write_all_at(&last, end).unwrap();
+    let (_engine, log) = opened(&disk);
+    assert_eq!(values_from(&log, 0), numbered(0..5));
+}
+
+/// It was left empty, and readers searched the segment from its beginning ever after.
+#[test]
+fn a_lost_offset_index_is_made_again_also_for_what_lies_before_the_recovery_point() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    let log = create(&engine, LogConfig { segment_bytes: 1 << 20, ..small_segments() });
+    append_numbered(&log, 0..40);
+    log.flush().unwrap();
+    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+    let path = Path::new("/data/orders-0/00000000000000000000.index");
+    let read = |disk: &SimDisk| {
+        crate::checkpoint::read_small_file(&(Arc::new(disk.clone()) as _), path).unwrap().unwrap()
+    };
+    let before = read(&disk);
+    let disk = disk.kill();
+    drop((log, engine));
+    disk.remove_file(path).unwrap();
+    let (engine, log) = opened(&disk);
+    assert_eq!(values_from(&log, 0), numbered(0..40));
+    engine.close().unwrap();
+    assert!(before.len() > 40, "{before:?}");
+    assert_eq!(read(&disk), before);
+}
+
 // 30 batches of one record, flushed up to one of them; one says a wrong offset.
 fn killed_with_offset_of(number: i64, flushed: i64, wrong: i64) -> (SimDisk, i64) {
     let disk = formatted();
