@@ -145,6 +145,7 @@ pub(crate) fn change(error: &ChangeError) -> ErrorCode {
     match error {
         ChangeError::Stopped => ErrorCode::NotController,
         ChangeError::Log(_) => ErrorCode::KafkaStorageError,
+        ChangeError::TooManyRecords => ErrorCode::PolicyViolation,
         ChangeError::Encode(_) | ChangeError::Fold(_) => ErrorCode::UnknownServerError,
     }
 }

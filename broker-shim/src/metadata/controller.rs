@@ -59,6 +59,9 @@ pub enum ChangeError {
     /// The records cannot be encoded; nothing changed.
     #[error("{0}")]
     Encode(Arc<EncodeBatchError>),
+    /// The request would lead to more records than fit into one batch; nothing changed. Kafka's words.
+    #[error("Unable to perform excessively large batch operation.")]
+    TooManyRecords,
     /// The records contradict the image: a mistake in the decision; nothing changed.
     #[error("{0}")]
     Fold(#[from] FoldError),

@@ -85,11 +85,9 @@ impl MetadataHandle {
         self.requests
             .submit(move |image, rules| {
                 let mut new_id = || ids.pop().unwrap_or(TopicId::ZERO);
-                let decision =
-                    ops::create_topics(image, rules.defaults, &*rules.config, &request, &mut new_id);
-                (decision.records, decision.answer)
+                ops::create_topics(image, rules.defaults, &*rules.config, &request, &mut new_id).carry_out()
             })
-            .await
+            .await?
     }
 
     /// Deletes topics. One answer for each entry, in the order of the request.
@@ -100,12 +98,7 @@ impl MetadataHandle {
         &self,
         request: DeleteTopics,
     ) -> Result<Vec<(TopicSelector, Result<Arc<TopicImage>, Refusal>)>, ChangeError> {
-        self.requests
-            .submit(move |image, _| {
-                let decision = ops::delete_topics(image, &request);
-                (decision.records, decision.answer)
-            })
-            .await
+        self.requests.submit(move |image, _| ops::delete_topics(image, &request).carry_out()).await?
     }
 
     /// Adds partitions to topics. One answer for each entry, in the order of the request.
@@ -116,12 +109,7 @@ impl MetadataHandle {
         &self,
         request: CreatePartitions,
     ) -> Result<Vec<(String, Result<(), Refusal>)>, ChangeError> {
-        self.requests
-            .submit(move |image, _| {
-                let decision = ops::create_partitions(image, &request);
-                (decision.records, decision.answer)
-            })
-            .await
+        self.requests.submit(move |image, _| ops::create_partitions(image, &request).carry_out()).await?
     }
 
     /// Changes configuration. One answer for each resource, in the order of the request.
@@ -133,11 +121,8 @@ impl MetadataHandle {
         request: AlterConfigs,
     ) -> Result<Vec<(ConfigResource, Result<(), Refusal>)>, ChangeError> {
         self.requests
-            .submit(move |image, rules| {
-                let decision = ops::alter_configs(image, &*rules.config, &request);
-                (decision.records, decision.answer)
-            })
-            .await
+            .submit(move |image, rules| ops::alter_configs(image, &*rules.config, &request).carry_out())
+            .await?
     }
 
     /// Takes the next block of producer ids.
@@ -148,10 +133,9 @@ impl MetadataHandle {
         self.requests
             .submit(|image, rules| {
                 let epoch = image.broker(rules.node_id).map_or(-1, |broker| broker.broker_epoch);
-                let decision = ops::allocate_producer_ids(image, rules.node_id, epoch);
-                (decision.records, decision.answer)
+                ops::allocate_producer_ids(image, rules.node_id, epoch).carry_out()
             })
-            .await
+            .await?
     }
 
     /// Records in which data directories replicas of this broker lie.

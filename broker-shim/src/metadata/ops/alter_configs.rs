@@ -98,7 +98,7 @@ pub(in crate::metadata) fn alter_configs(
         };
         answers.push((entry.resource.clone(), answer));
     }
-    Decision { records, answer: answers }.without_records_if(request.validate_only)
+    Decision::new(records, answers).without_records_if(request.validate_only)
 }
 
 /// The keys that get another value than they have; `None` where they lose it.

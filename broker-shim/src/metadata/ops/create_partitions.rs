@@ -45,7 +45,7 @@ pub(in crate::metadata) fn create_partitions(image: &Image, request: &CreatePart
         };
         answers.push((entry.name.clone(), answer));
     }
-    Decision { records, answer: answers }.without_records_if(request.validate_only)
+    Decision::new(records, answers).without_records_if(request.validate_only)
 }
 
 fn new_partitions(

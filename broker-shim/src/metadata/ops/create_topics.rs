@@ -8,8 +8,8 @@ use std::{
 use log_engine::types::TopicId;
 
 use super::{
-    CLUSTER_METADATA_TOPIC, Decision, MAX_PARTITIONS_PER_REQUEST, MAX_RECORDS_PER_REQUEST, Refusal,
-    alter_configs::ConfigRules, check_topic_name, placement::Placement, topic_name::Collisions,
+    CLUSTER_METADATA_TOPIC, Decision, MAX_PARTITIONS_PER_REQUEST, Refusal, alter_configs::ConfigRules,
+    check_topic_name, placement::Placement, topic_name::Collisions,
 };
 use crate::metadata::{
     image::{Image, PartitionImage},
@@ -60,8 +60,6 @@ pub struct TopicDefaults {
     pub replication_factor: i16,
 }
 
-const TOO_MANY_RECORDS: &str = "Unable to perform excessively large batch operation.";
-
 /// One answer for each name, in the order of the request.
 pub(in crate::metadata) type Answers = Vec<(String, Result<CreatedTopic, Refusal>)>;
 
@@ -111,17 +109,7 @@ pub(in crate::metadata) fn create_topics(
         })();
         answers.push((topic.name.clone(), answer));
     }
-    if records.len() > MAX_RECORDS_PER_REQUEST {
-        return too_many_records(answers);
-    }
-    Decision { records, answer: answers }.without_records_if(request.validate_only)
-}
-
-/// The request as a whole, whatever was found of its topics: topics and configurations are records, too.
-fn too_many_records(answers: Answers) -> Decision<Answers> {
-    let refused = || Err(Refusal::PolicyViolation(TOO_MANY_RECORDS.to_owned()));
-    let answer = answers.into_iter().map(|(name, _)| (name, refused())).collect();
-    Decision { records: Vec::new(), answer }
+    Decision::new(records, answers).without_records_if(request.validate_only)
 }
 
 fn check_name(image: &Image, collisions: &Collisions, name: &str) -> Result<(), Refusal> {

@@ -48,7 +48,7 @@ pub(in crate::metadata) fn delete_topics(image: &Image, request: &DeleteTopics) 
         });
         answers.push((selector.clone(), answer));
     }
-    Decision { records, answer: answers }
+    Decision::new(records, answers)
 }
 
 fn find<'a>(image: &'a Image, selector: &TopicSelector) -> Result<&'a Arc<TopicImage>, Refusal> {

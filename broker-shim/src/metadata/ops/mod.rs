@@ -14,7 +14,7 @@ mod producer_ids;
 mod refusal;
 mod topic_name;
 
-use super::record::MetadataRecord;
+use super::{controller::ChangeError, record::MetadataRecord};
 
 pub use alter_configs::{AlterConfigs, ConfigOp, ConfigRules, DefaultList, ResourceAlterations};
 pub use assign_directories::DirectoryAssignment;
@@ -40,17 +40,32 @@ pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
 /// Partitions that one request may create, as in Kafka's `ReplicationControlManager`.
 pub const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 
-/// Records of topics and partitions that one request may lead to: Kafka's `MAX_RECORDS_PER_USER_OP`.
+/// Records that one request of a client may lead to: Kafka's `MAX_RECORDS_PER_USER_OP`.
 const MAX_RECORDS_PER_REQUEST: usize = 10_000;
 
 /// Records to append as one batch, and what to tell the caller once they are in the image.
 #[derive(Debug)]
 pub(super) struct Decision<A> {
-    pub(super) records: Vec<MetadataRecord>,
-    pub(super) answer: A,
+    records: Vec<MetadataRecord>,
+    answer: A,
+    /// More records than a request may lead to, also where they were only to be judged.
+    is_too_large: bool,
 }
 
 impl<A> Decision<A> {
+    fn new(records: Vec<MetadataRecord>, answer: A) -> Self {
+        let is_too_large = records.len() > MAX_RECORDS_PER_REQUEST;
+        Self { records, answer, is_too_large }
+    }
+
+    /// What is to be appended, and what the caller is told then.
+    pub(super) fn carry_out(self) -> (Vec<MetadataRecord>, Result<A, ChangeError>) {
+        match self.is_too_large {
+            true => (Vec::new(), Err(ChangeError::TooManyRecords)),
+            false => (self.records, Ok(self.answer)),
+        }
+    }
+
     /// The answer without the records, where only validation was asked for.
     fn without_records_if(mut self, validate_only: bool) -> Self {
         if validate_only {

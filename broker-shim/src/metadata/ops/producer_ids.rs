@@ -23,10 +23,8 @@ pub(in crate::metadata) fn allocate_producer_ids(
 ) -> Decision<Result<ProducerIdBlock, Refusal>> {
     let first = image.next_producer_id();
     let Some(next_producer_id) = first.checked_add(PRODUCER_ID_BLOCK) else {
-        return Decision { records: Vec::new(), answer: Err(Refusal::ProducerIdsExhausted) };
+        return Decision::new(Vec::new(), Err(Refusal::ProducerIdsExhausted));
     };
-    Decision {
-        records: vec![MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id }],
-        answer: Ok(ProducerIdBlock { first, len: PRODUCER_ID_BLOCK }),
-    }
+    let record = MetadataRecord::ProducerIds { broker_id, broker_epoch, next_producer_id };
+    Decision::new(vec![record], Ok(ProducerIdBlock { first, len: PRODUCER_ID_BLOCK }))
 }
