@@ -257,6 +257,7 @@ impl Log {
                 opened = Some((segment, file));
                 continue;
             };
+            self.wipe_behind_end(&mut tail, &file)?;
             if let Some(base_offset) = due_roll(&mut tail, &file, prepared)? {
                 if !room_was_made {
                     drop(tail);
@@ -288,6 +289,19 @@ impl Log {
         }
     }
 
+    // A crash can leave a record behind the end, in the block in which the file ends: written there, while the file's new
+    // length was not. Over such a block a file may grow on the disk before what takes the record's place is written (ext4
+    // writes lengths first where a block is not new), and a power loss then shows the record as if it had never been
+    // lost. Cutting makes the file system write zeros there before any greater length.
+    fn wipe_behind_end(&self, tail: &mut Tail, file: &FileHandle) -> Result<(), AppendError> {
+        if tail.unwiped {
+            let wiped = file.set_len(tail.position + 1).and_then(|()| file.set_len(tail.position));
+            wiped.map_err(|error| self.refuse(error))?;
+            tail.unwiped = false;
+        }
+        Ok(())
+    }
+
     // A start takes a segment that does not continue the one before it for what a power loss has left over, unless the
     // recovery point says that no record is missing between the two.
     fn may_begin_segment(&self, tail: &Tail, base_offset: Offset) -> bool {
@@ -311,7 +325,7 @@ impl Log {
     fn tail_with_room_now(&self, prepared: &Prepared) -> Result<Option<TailAndFile<'_>>, AppendError> {
         let Some(mut tail) = self.tail_soon() else { return Ok(None) };
         self.check_open(&tail)?;
-        if tail.handing_over {
+        if tail.handing_over || tail.unwiped {
             return Ok(None);
         }
         let Some(file) = tail.active.opened_file() else { return Ok(None) };

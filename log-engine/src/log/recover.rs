@@ -345,6 +345,9 @@ impl<'a> Recovery<'a> {
         }
         let bases: Vec<Offset> = self.segments.drain(..).map(|segment| segment.base_offset).collect();
         bases.into_iter().try_for_each(|base| self.set_segment_aside(base))?;
+        // Nor are the producers of those records known any more, as with Kafka (`truncateFullyAndStartAt`).
+        self.producers = None;
+        remove_snapshots(&self.seed.home.disk, &self.seed.path.get(), |_| true)?;
         let segment = Segment::create(&self.seed.path, self.seed.log_start, now)?;
         self.segments.push(segment);
         self.epochs_dirty |= !self.epochs.entries().is_empty();
@@ -403,6 +406,15 @@ impl<'a> Recovery<'a> {
         if self.opening.clean {
             set.active().set_ground_durable();
         }
+        let mut tail = Tail::new(
+            &set,
+            log_end,
+            producers,
+            self.epochs,
+            self.seed.home.random(),
+            self.seed.config.flush_policy(),
+        );
+        tail.unwiped = !self.opening.clean;
         let unflushed: u64 = set.floor_and_after(recovery_point).map(|segment| segment.published().0).sum();
         let seed = self.seed;
         let log = Arc::new(Log {
@@ -412,14 +424,7 @@ impl<'a> Recovery<'a> {
             path: Arc::clone(&seed.path),
             config: RwLock::new(Arc::clone(&seed.config)),
             offsets,
-            tail: Mutex::new(Tail::new(
-                &set,
-                log_end,
-                producers,
-                self.epochs,
-                seed.home.random(),
-                seed.config.flush_policy(),
-            )),
+            tail: Mutex::new(tail),
             segments: RwLock::new(set),
             arrived: Condvar::new(),
             chain: Chain::new(),

@@ -33,6 +33,8 @@ pub(super) struct Tail {
     pub(super) active: Arc<Segment>,
     /// Where in it.
     pub(super) position: u64,
+    /// The log was opened after a crash, and nothing has been appended since: see `Log::wipe_behind_end`.
+    pub(super) unwiped: bool,
     /// The active segment's indexes, with what is on its way.
     pub(super) pace: Pace,
     pub(super) first_timestamp: FirstTimestamp,
@@ -100,6 +102,7 @@ impl Tail {
             next_offset: log_end,
             active: Arc::clone(&active),
             position: 0,
+            unwiped: false,
             pace: Pace::default(),
             first_timestamp: FirstTimestamp::NoBatch,
             created: TimestampMs::NONE,

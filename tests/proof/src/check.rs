@@ -143,15 +143,12 @@ impl Expected<'_> {
             };
             let last = entry.last_batch().map(|batch| (batch.last_sequence.get(), batch.last_offset.get()));
             let open = entry.current_txn_first_offset.map(Offset::get);
-            // Of a batch that retention has taken, a log read again knows nothing, nor of the epoch that it began.
-            let epoch = entry.producer_epoch.get();
-            let epoch_is_right =
-                epoch == told.epoch || (told.heard_at < self.highest_start && epoch < told.epoch);
+            // Of a batch that retention has taken, a log read again knows nothing.
             let last_is_right =
                 last == told.last || told.last.is_some_and(|(_, offset)| offset < self.highest_start);
             let open_is_right =
                 open == told.open || told.open.is_some_and(|first| first < self.highest_start);
-            if !epoch_is_right || !open_is_right || !last_is_right {
+            if entry.producer_epoch.get() != told.epoch || !open_is_right || !last_is_right {
                 return Err(format!("producer {id} is known as {entry:?}, not as {told:?}"));
             }
         }
