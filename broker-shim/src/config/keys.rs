@@ -87,7 +87,7 @@ pub const KEYS: &[Key] = &[
     key("klamm.scrub.bytes.per.second", Long, Some("8388608"), AtLeast(1), ReadOnly, Used, "Most bytes per second that are read for that."),
     key("process.roles", List, Some("broker,controller"), OneOf(&["broker", "controller"]), ReadOnly, Used, "What this process is. Only the combined node, broker and controller in one, exists today."),
     key("node.id", Int, Some("1"), AtLeast(0), ReadOnly, Used, "Number of this node, written into each data directory and into every partition it holds."),
-    key("broker.id", Int, Some("-1"), Any, ReadOnly, Accepted, "Older name of the node's number; node.id is what counts."),
+    key("broker.id", Int, Some("-1"), Any, ReadOnly, Used, "Older name of node.id: stands for it where that is not given, and must be the same where both are."),
     key("broker.rack", String, None, Any, ReadOnly, Used, "Where the node stands; told to clients, which may prefer a near replica."),
     key("controller.listener.names", List, Some("CONTROLLER"), Any, ReadOnly, Used, "Listeners that belong to the controller. They are not opened, since the controller runs in this process."),
     key("controller.quorum.voters", List, Some(""), Any, ReadOnly, Accepted, "Voters of the metadata quorum. One node is its own only voter."),

@@ -168,6 +168,7 @@ impl Config {
                 None => warnings.push(format!("{name} is not a key that klamm knows; it has no effect")),
             }
         }
+        share_node_id(&mut given);
         requirements::check(|key| given.get(key).map(String::as_str))?;
         typed(Values { given: &given }, warnings).map(|mut config| {
             config.given = given;
@@ -202,6 +203,15 @@ impl Config {
 
     fn values(&self) -> Values<'_> {
         Values { given: &self.given }
+    }
+}
+
+/// Each of the two names of the node's number stands for the other (`AbstractKafkaConfig.populateSynonyms`).
+fn share_node_id(given: &mut HashMap<&'static str, String>) {
+    for (from, to) in [("node.id", "broker.id"), ("broker.id", "node.id")] {
+        if let Some(text) = given.get(from).cloned() {
+            given.entry(to).or_insert(text);
+        }
     }
 }
 

@@ -11,6 +11,9 @@ pub enum Unmet {
         /// What it must be.
         wanted: &'static str,
     },
+    /// The two names of the node's number are given with different ones.
+    #[error("You must set `node.id` to the same value as `broker.id`.")]
+    NodeIds,
     /// `log.cleaner.threads` is 0, by which Kafka divides the memory for keys.
     #[error("/ by zero")]
     NoCleanerThreads,
@@ -31,6 +34,9 @@ const PER_IP_OVERRIDES: &str = "max.connections.per.ip.overrides";
 /// Checks the values that were given; `given` answers their text, which is of the key's type.
 pub fn check<'a>(given: impl Fn(&str) -> Option<&'a str>) -> Result<(), Unmet> {
     let number = |key| given(key).and_then(|text| text.trim().parse::<i64>().ok());
+    if number("node.id") != number("broker.id") {
+        return Err(Unmet::NodeIds);
+    }
     let retention = number("log.retention.ms")
         .or_else(|| number("log.retention.minutes"))
         .or_else(|| number("log.retention.hours"));

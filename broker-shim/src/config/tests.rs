@@ -84,6 +84,15 @@ fn what_cannot_work_is_refused_before_anything_is_opened() {
 }
 
 #[test]
+fn broker_id_is_another_name_of_node_id() {
+    assert_eq!(load(&["broker.id=7"]).unwrap().node_id, 7);
+    assert_eq!(load(&["node.id=7"]).unwrap().text("broker.id"), Some("7"));
+    assert_eq!(load(&[]).unwrap().node_id, 1);
+    let two = load(&["node.id=1", "broker.id=2"]).unwrap_err().to_string();
+    assert_eq!(two, "You must set `node.id` to the same value as `broker.id`.");
+}
+
+#[test]
 fn the_file_that_kafka_ships_for_one_node_is_accepted_without_a_warning() {
     let text = "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
         listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
