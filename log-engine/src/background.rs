@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crate::checkpoint::Checkpoint;
 use crate::config::{EngineConfig, Upkeep};
-use crate::engine::{Checkpoint, Logs, write_checkpoints, write_some_checkpoints};
+use crate::engine::{Logs, write_checkpoints, write_some_checkpoints};
 use crate::home::{Doomed, Errands, Home};
 use crate::io::{is_full, is_shortage, remove_dir_all};
 use crate::log::Log;

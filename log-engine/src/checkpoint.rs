@@ -32,6 +32,26 @@ pub const CLEANER_FILE: &str = "cleaner-offset-checkpoint";
 /// File, in each partition's directory, with the first offset of each leader epoch.
 pub const LEADER_EPOCH_FILE: &str = "leader-epoch-checkpoint";
 
+/// The offset checkpoints of a data directory.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Checkpoint {
+    RecoveryPoints,
+    LogStarts,
+    HighWatermarks,
+}
+
+impl Checkpoint {
+    pub(crate) const ALL: [Self; 3] = [Self::RecoveryPoints, Self::LogStarts, Self::HighWatermarks];
+
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Self::RecoveryPoints => RECOVERY_POINT_FILE,
+            Self::LogStarts => LOG_START_FILE,
+            Self::HighWatermarks => REPLICATION_FILE,
+        }
+    }
+}
+
 const VERSION: &str = "0";
 
 /// Offsets by partition, as one checkpoint file holds them.

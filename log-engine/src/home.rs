@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
 use crate::commit::{Committer, DirState};
 use crate::config::LogConfig;
-use crate::engine::Checkpoint;
 use crate::io::{Disk, is_shortage};
 use crate::log_dir::{LOCK_FILE, META_PROPERTIES_FILE};
 use crate::segment::open_files::OpenFiles;

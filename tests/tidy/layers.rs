@@ -5,21 +5,23 @@ use std::collections::BTreeMap;
 use crate::paths::{self, Named};
 
 /// What modules of the engine may use besides themselves, tests excepted. Not listed: may use anything.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("types", &[]),
+    ("sync", &[]),
     ("batch", &["types", "limits"]),
     ("producer", &["types", "batch", "limits"]),
     ("epoch", &["types", "checkpoint"]),
     ("checkpoint", &["types", "io", "error", "epoch"]),
     ("io", &["types"]),
-    ("commit", &["types", "io"]),
+    ("commit", &["types", "sync", "io"]),
     ("segment", &["types", "batch", "io", "epoch", "error", "config"]),
     ("log_dir", &["types", "io", "error", "checkpoint"]),
-    ("home", &["types", "io", "commit", "log_dir", "clock"]),
+    ("home", &["types", "io", "commit", "log_dir", "clock", "config", "checkpoint", "segment"]),
     (
         "log",
         &[
             "types",
+            "sync",
             "batch",
             "producer",
             "segment",

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use super::{Directory, Engine};
 use crate::checkpoint::{
-    self, CLEANER_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE,
+    self, CLEANER_FILE, Checkpoint, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE,
 };
 use crate::home::Home;
 use crate::io::atomic_replace;
@@ -51,31 +51,11 @@ impl Engine {
     }
 }
 
-/// The offset checkpoints of a data directory.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Checkpoint {
-    RecoveryPoints,
-    LogStarts,
-    HighWatermarks,
-}
-
-impl Checkpoint {
-    const ALL: [Self; 3] = [Self::RecoveryPoints, Self::LogStarts, Self::HighWatermarks];
-
-    fn file(self) -> &'static str {
-        match self {
-            Self::RecoveryPoints => RECOVERY_POINT_FILE,
-            Self::LogStarts => LOG_START_FILE,
-            Self::HighWatermarks => REPLICATION_FILE,
-        }
-    }
-
-    fn offset(self, log: &Log) -> Option<Offset> {
-        match self {
-            Self::RecoveryPoints => Some(log.recovery_point()),
-            Self::LogStarts => log.log_start_worth_noting(),
-            Self::HighWatermarks => Some(log.offsets().high_watermark),
-        }
+fn offset_in(checkpoint: Checkpoint, log: &Log) -> Option<Offset> {
+    match checkpoint {
+        Checkpoint::RecoveryPoints => Some(log.recovery_point()),
+        Checkpoint::LogStarts => log.log_start_worth_noting(),
+        Checkpoint::HighWatermarks => Some(log.offsets().high_watermark),
     }
 }
 
@@ -90,8 +70,9 @@ pub(crate) fn write_some_checkpoints(home: &Home, logs: &[Arc<Log>], which: &[Ch
     let mut written = home.checkpoints();
     let listed = || logs.iter().filter(|log| &*log.partition().topic != CLUSTER_METADATA_TOPIC);
     for checkpoint in which {
-        let offsets: OffsetsByPartition =
-            listed().filter_map(|log| Some((log.partition().clone(), checkpoint.offset(log)?))).collect();
+        let offsets: OffsetsByPartition = listed()
+            .filter_map(|log| Some((log.partition().clone(), offset_in(*checkpoint, log)?)))
+            .collect();
         write_if_changed(home, &mut written, checkpoint.file(), &offsets)?;
     }
     drop(written);

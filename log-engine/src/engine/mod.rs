@@ -33,7 +33,7 @@ use crate::types::TopicPartition;
 pub use moves::{LogMove, MoveListener};
 pub use report::{DirectoryReport, OfflineDirectory, OpenReport};
 
-pub(crate) use close::{Checkpoint, write_checkpoints, write_cleaner_checkpoint, write_some_checkpoints};
+pub(crate) use close::{write_checkpoints, write_cleaner_checkpoint, write_some_checkpoints};
 pub(crate) use logs::Logs;
 
 use moves::Moves;

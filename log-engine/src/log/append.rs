@@ -257,7 +257,6 @@ impl Log {
                 opened = Some((segment, file));
                 continue;
             };
-            self.wipe_behind_end(&mut tail, &file)?;
             if let Some(base_offset) = due_roll(&mut tail, &file, prepared)? {
                 if !room_was_made {
                     drop(tail);
@@ -281,6 +280,7 @@ impl Log {
                 continue;
             }
             if stands_on_ground(&tail, prepared) {
+                self.wipe_behind_end(&mut tail, &file)?;
                 return Ok((tail, file));
             }
             let segment = Arc::clone(&tail.active);

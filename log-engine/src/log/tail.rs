@@ -125,6 +125,7 @@ impl Tail {
     /// Makes `segment`, with nothing on its way, the active one.
     pub(super) fn activate(&mut self, segment: Arc<Segment>, jitter: u64) {
         let info = segment.info();
+        self.unwiped = false;
         self.position = info.size_bytes;
         self.pace = segment.pace();
         self.first_timestamp =
