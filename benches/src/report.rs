@@ -1,6 +1,5 @@
 //! The table: rows of figures for Kafka, Klamm and the bare loop, each the median of its repeats.
 
-use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -33,25 +32,27 @@ pub fn median(values: &[f64]) -> Option<f64> {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied()
 }
 
+/// The first two lines of the table.
+pub const HEAD: &str =
+    "| what | Apache Kafka | Klamm | bare loop | Klamm / Kafka | Klamm / bare |\n|---|---|---|---|---|---|\n";
+
 /// The table in Markdown, with Klamm's ratio to either side.
 pub fn table(rows: &[Row]) -> String {
-    let mut text = String::from(
-        "| what | Apache Kafka | Klamm | bare loop | Klamm / Kafka | Klamm / bare |\n|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        let [kafka, klamm, limit] = [&row.kafka, &row.klamm, &row.limit].map(|values| median(values));
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | {} |",
-            row.what,
-            figure(kafka),
-            figure(klamm),
-            figure(limit),
-            figure(ratio(klamm, kafka)),
-            figure(ratio(klamm, limit)),
-        );
-    }
-    text
+    rows.iter().fold(String::from(HEAD), |text, row| text + &line(row))
+}
+
+/// One line of the table, with its end.
+pub fn line(row: &Row) -> String {
+    let [kafka, klamm, limit] = [&row.kafka, &row.klamm, &row.limit].map(|values| median(values));
+    format!(
+        "| {} | {} | {} | {} | {} | {} |\n",
+        row.what,
+        figure(kafka),
+        figure(klamm),
+        figure(limit),
+        figure(ratio(klamm, kafka)),
+        figure(ratio(klamm, limit)),
+    )
 }
 
 fn ratio(of: Option<f64>, to: Option<f64>) -> Option<f64> {

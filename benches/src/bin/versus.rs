@@ -3,6 +3,7 @@
 //! `cargo run --release -p benches --bin versus` runs all rows; `--rows start,produce` some of them. The report is
 //! also written to `--out` if given.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -49,11 +50,16 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     let bench = Bench::new(arguments.repeat, arguments.megabytes, arguments.recovery_megabytes)?;
     let kinds = if arguments.rows.is_empty() { RowKind::all() } else { &arguments.rows };
     let mut table: Vec<Row> = Vec::new();
+    print!("{}\n\n{}", report::machine(), report::HEAD);
     for kind in kinds {
         eprintln!("versus: {kind:?} ...");
-        table.extend(rows::measure(*kind, &bench)?);
+        let measured = rows::measure(*kind, &bench)?;
+        for row in &measured {
+            print!("{}", report::line(row));
+        }
+        std::io::stdout().flush()?;
+        table.extend(measured);
     }
-    println!("{}\n\n{}", report::machine(), report::table(&table));
     match &arguments.out {
         Some(path) => report::save(path, &arguments.heading, &table),
         None => Ok(()),

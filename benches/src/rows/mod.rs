@@ -29,7 +29,9 @@ pub enum RowKind {
     Start,
     /// 1 KB records from Java's perf client, the same frames replayed, the bare receive loop.
     Produce,
-    /// The same with 100 B records.
+    /// The replay of `produce` alone.
+    Replay,
+    /// The same as `produce` with 100 B records.
     ProduceSmall,
     /// 1 KB records over 1 000 partitions.
     ProduceSpread,
@@ -44,7 +46,7 @@ pub enum RowKind {
 }
 
 impl RowKind {
-    /// Every kind, in the order of the table.
+    /// Every kind, in the order of the table; `Replay` is part of `Produce`.
     pub fn all() -> &'static [RowKind] {
         use RowKind::{Consume, Dump, Produce, ProduceDurable, ProduceSmall, ProduceSpread, Recovery, Start};
         &[Start, Produce, ProduceSmall, ProduceSpread, ProduceDurable, Consume, Recovery, Dump]
@@ -98,6 +100,7 @@ pub fn measure(kind: RowKind, bench: &Bench) -> io::Result<Vec<Row>> {
     match kind {
         RowKind::Start => start::measure(bench),
         RowKind::Produce => produce_and_replay(bench, &Load::of(1000)),
+        RowKind::Replay => produce::replayed(bench, &Load::of(1000)),
         RowKind::ProduceSmall => produce_and_replay(bench, &Load::of(100)),
         RowKind::ProduceSpread => produce::by_java_client(bench, &Load::spread()),
         RowKind::ProduceDurable => produce::by_java_client(bench, &Load::durable()),

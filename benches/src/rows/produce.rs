@@ -15,6 +15,7 @@ use klamm_tests::properties::Properties;
 
 use super::{BareServer, Bench, column};
 use crate::frames::{self, Recorder, Recording, Replayed};
+use crate::process::{keep_process_on, on_processors, server_and_client_processors};
 use crate::report::Row;
 use crate::subject::{Server, Subject};
 
@@ -91,6 +92,7 @@ pub(super) fn by_java_client(bench: &Bench, load: &Load) -> io::Result<Vec<Row>>
 }
 
 /// The client's frames again, to Klamm and to the bare loop in turns, so that what the machine does meanwhile falls on both.
+/// Server and client have processors of their own, as when records are consumed.
 pub(super) fn replayed(bench: &Bench, load: &Load) -> io::Result<Vec<Row>> {
     let mut paced = load.row("frames replayed at the client's pace, CPU s per GB");
     let mut full = load.row("frames replayed at full speed, CPU s per GB");
@@ -99,15 +101,20 @@ pub(super) fn replayed(bench: &Bench, load: &Load) -> io::Result<Vec<Row>> {
     let (server, recording) = record(bench, directory.path(), load.record_size)?;
     let megabytes = recording.bytes() / 1_000_000;
     let file = directory.path().join("bare");
+    let [of_server, of_client] = server_and_client_processors().unwrap_or([0..1, 0..1]);
+    keep_process_on(server.pid(), of_server.clone())?;
+    let replay =
+        |to, pace| on_processors(of_client.clone(), || frames::replay(to, &recording, 1, WINDOW, pace))?;
     for _ in 0..REPLAYS * bench.repeat {
         for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
             bench.warm(directory.path(), megabytes)?;
             let before = server.cpu_seconds();
-            let klamm = frames::replay(server.address(), &recording, 1, WINDOW, pace)?;
+            let klamm = replay(server.address(), pace)?;
             row.klamm.push((server.cpu_seconds() - before) / gigabytes(klamm.bytes));
             bench.warm(directory.path(), megabytes)?;
             let bare = BareServer::start(&["receive", &file.to_string_lossy(), "1"])?;
-            let limit = frames::replay(bare.address, &recording, 1, WINDOW, pace)?;
+            keep_process_on(bare.pid(), of_server.clone())?;
+            let limit = replay(bare.address, pace)?;
             row.limit.push(bare.cpu_seconds() / gigabytes(limit.bytes));
             fs::remove_file(&file)?;
             if pace == 0 {
