@@ -3,6 +3,7 @@
 
 mod admin;
 mod bad_input;
+mod cold_disk;
 mod compaction;
 mod connections;
 mod directories;

@@ -1,10 +1,10 @@
 //! A fetch leaves the records where they are: the kernel moves them from the file to the socket.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klamm_tests::hooked_disk::{HookedDisk, Hooks};
+use log_engine::io::FileHandle;
 use wire::ErrorCode;
 
 use crate::in_process::{Klamm, fetch, produce};
@@ -14,10 +14,11 @@ use crate::in_process::{Klamm, fetch, produce};
 struct CopiedBytes(AtomicUsize);
 
 impl Hooks for CopiedBytes {
-    fn read(&self, path: &Path, bytes: usize) {
+    fn read(&self, file: &FileHandle, bytes: &mut [u8], _position: u64) {
+        let path = file.path();
         let of_metadata = path.components().any(|part| part.as_os_str() == "__cluster_metadata-0");
         if !of_metadata && path.extension().is_some_and(|extension| extension == "log") {
-            self.0.fetch_add(bytes, Ordering::Relaxed);
+            self.0.fetch_add(bytes.len(), Ordering::Relaxed);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! A disk that stands still: whoever waits for it waits, everybody else is served, also by a single thread.
+//! A disk that stands still: whoever waits for it waits, everybody else is served, also by a single thread. What has
+//! left the page cache is in `cold_disk`.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -18,7 +19,7 @@ use crate::in_process::{Klamm, NOW, create, fetch, produce};
 
 /// What a frozen disk does not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Frozen {
+pub(crate) enum Frozen {
     Nothing,
     Opening,
     Reading,
@@ -28,7 +29,7 @@ enum Frozen {
 
 /// Freezes for the files of topic `slow`, or for a whole directory.
 #[derive(Debug)]
-struct Frost {
+pub(crate) struct Frost {
     place: &'static str,
     frozen: Mutex<Frozen>,
     thawed: Condvar,
@@ -36,7 +37,7 @@ struct Frost {
 }
 
 impl Frost {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Self::on("/slow-0")
     }
 
@@ -45,7 +46,7 @@ impl Frost {
         Arc::new(Self { place, frozen, thawed: Condvar::new(), waiting: AtomicUsize::new(0) })
     }
 
-    fn set(&self, frozen: Frozen) {
+    pub(crate) fn set(&self, frozen: Frozen) {
         *self.frozen.lock().unwrap_or_else(PoisonError::into_inner) = frozen;
         self.thawed.notify_all();
     }
@@ -62,7 +63,7 @@ impl Frost {
         self.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
-    fn wait_until_it_holds_somebody(&self) {
+    pub(crate) fn wait_until_it_holds_somebody(&self) {
         for _ in 0..4000 {
             if self.waiting.load(Ordering::SeqCst) > 0 {
                 return;
@@ -88,6 +89,11 @@ impl Hooks for Frost {
         file.write_vectored_all_at(parts, position)
     }
 
+    fn reading(&self, path: &Path) -> io::Result<()> {
+        self.pass(Frozen::Reading, path);
+        Ok(())
+    }
+
     fn syncing(&self, path: &Path) -> io::Result<()> {
         self.pass(Frozen::Syncing, path);
         Ok(())
@@ -95,7 +101,7 @@ impl Hooks for Frost {
 }
 
 /// Lets the disk go, also when a test fails: a broker cannot stop on a frozen one.
-struct Thaw(Arc<Frost>);
+pub(crate) struct Thaw(pub(crate) Arc<Frost>);
 
 impl Drop for Thaw {
     fn drop(&mut self) {
@@ -103,7 +109,7 @@ impl Drop for Thaw {
     }
 }
 
-fn is_served(klamm: &Klamm) {
+pub(crate) fn is_served(klamm: &Klamm) {
     let mut client = klamm.client();
     let error_code = client.call(&ApiVersionsRequest::default(), 0, |response| response.error_code);
     assert_eq!(error_code.expect("an answer"), 0);

@@ -117,6 +117,11 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Says that a range will not be read again soon, so that the page cache need not keep it. Promises nothing.
     fn forget(&self, _position: u64, _len: u64) {}
 
+    /// Reads a range into the page cache and waits until it is there, see [`transfer::bring_in`].
+    fn bring_in(&self, position: u64, len: u64) -> io::Result<()> {
+        transfer::bring_in(self, position, len)
+    }
+
     /// The descriptor, where the file has one: a simulated file has none and is copied instead of sent.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
 

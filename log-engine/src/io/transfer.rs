@@ -150,7 +150,7 @@ fn cached_pages(fd: BorrowedFd<'_>, offset: u64, len: u64) -> io::Result<u64> {
 
 /// Reads a range into the page cache and waits until it is there. Nothing of it enters this process's memory: the
 /// pages are spliced to the null device. The range may end past the file's end.
-pub fn bring_in(file: &dyn DiskFile, position: u64, len: u64) -> io::Result<()> {
+pub fn bring_in<F: DiskFile + ?Sized>(file: &F, position: u64, len: u64) -> io::Result<()> {
     let Some(fd) = file.as_fd() else { return Ok(()) };
     let end = position.saturating_add(len).min(file.len()?);
     if let Some(len) = NonZeroU64::new(end.saturating_sub(position)) {
@@ -178,7 +178,7 @@ fn null_device() -> Option<&'static File> {
 }
 
 /// Reads one byte and answers how far the page it lies in reaches.
-fn touch_page(file: &dyn DiskFile, at: u64) -> io::Result<u64> {
+fn touch_page<F: DiskFile + ?Sized>(file: &F, at: u64) -> io::Result<u64> {
     let read = file.read_at(&mut [0], at)?;
     Ok(if read == 0 { 0 } else { page_len() - at % page_len() })
 }

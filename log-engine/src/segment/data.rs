@@ -74,6 +74,6 @@ impl FileSlice {
 
     /// Reads the slice into the page cache, and waits until it is there. Not for a thread that serves sockets.
     pub fn bring_in(&self) -> io::Result<()> {
-        transfer::bring_in(&*self.file, self.position, self.len as u64)
+        self.file.bring_in(self.position, self.len as u64)
     }
 }

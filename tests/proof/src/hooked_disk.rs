@@ -18,8 +18,13 @@ pub trait Hooks: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// So many bytes of a file were copied into user memory.
-    fn read(&self, _path: &Path, _bytes: usize) {}
+    /// Somebody is about to read a file and to wait for the disk if need be.
+    fn reading(&self, _path: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// These bytes of a file are to be handed to who reads them.
+    fn read(&self, _file: &FileHandle, _bytes: &mut [u8], _position: u64) {}
 
     /// A file or a directory is to be flushed.
     fn syncing(&self, _path: &Path) -> io::Result<()> {
@@ -122,8 +127,10 @@ struct HookedFile {
 }
 
 impl HookedFile {
-    fn counted(&self, read: io::Result<usize>) -> io::Result<usize> {
-        read.inspect(|bytes| self.hooks.read(self.honest.path(), *bytes))
+    fn told(&self, read: io::Result<usize>, buf: &mut [u8], position: u64) -> io::Result<usize> {
+        let bytes = read?;
+        self.hooks.read(&self.honest, &mut buf[..bytes], position);
+        Ok(bytes)
     }
 }
 
@@ -137,11 +144,14 @@ impl DiskFile for HookedFile {
     }
 
     fn read_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.counted(self.honest.read_at(buf, position))
+        self.hooks.reading(self.honest.path())?;
+        let read = self.honest.read_at(buf, position);
+        self.told(read, buf, position)
     }
 
     fn read_cached_at(&self, buf: &mut [u8], position: u64) -> io::Result<usize> {
-        self.counted(self.honest.read_cached_at(buf, position))
+        let read = self.honest.read_cached_at(buf, position);
+        self.told(read, buf, position)
     }
 
     fn write_vectored_all_at(&self, parts: &[IoSlice<'_>], position: u64) -> Result<(), ShortWrite> {
@@ -160,6 +170,11 @@ impl DiskFile for HookedFile {
 
     fn start_writeback(&self, position: u64, len: u64) -> io::Result<()> {
         self.honest.start_writeback(position, len)
+    }
+
+    fn bring_in(&self, position: u64, len: u64) -> io::Result<()> {
+        self.hooks.reading(self.honest.path())?;
+        self.honest.bring_in(position, len)
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
