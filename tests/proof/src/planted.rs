@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use log_engine::batch::HEADER_LEN;
 use log_engine::io::{Disk, FileHandle, OpenMode, ShortWrite};
 
 use crate::hooked_disk::{HookedDisk, Hooks};
@@ -22,6 +23,9 @@ pub enum Plant {
     /// Entries of an `.index` point behind the batch they name. The engine believes no entry that the log does not bear
     /// out, so that this one harms nobody.
     StaleIndex,
+    /// Entries of an `.index` point to the batch of the entry behind them, and a header that is looked at by itself says
+    /// what the entry that points to it says: as if entries were believed.
+    BelievedIndex,
     /// A flush of a `.log` is said to have happened and has not.
     SkippedFsync,
     /// The same of directories: what was created, renamed or removed in them is not on the disk.
@@ -32,11 +36,12 @@ pub enum Plant {
 
 impl Plant {
     /// Every bug.
-    pub const ALL: [Plant; 7] = [
+    pub const ALL: [Plant; 8] = [
         Plant::EarlyAck,
         Plant::LostLastBatch,
         Plant::ReusedBuffer,
         Plant::StaleIndex,
+        Plant::BelievedIndex,
         Plant::SkippedFsync,
         Plant::SkippedDirectoryFsync,
         Plant::StaleTransactionIndex,
@@ -49,6 +54,7 @@ impl Plant {
             Plant::LostLastBatch => "lost-last-batch",
             Plant::ReusedBuffer => "reused-buffer",
             Plant::StaleIndex => "stale-index",
+            Plant::BelievedIndex => "believed-index",
             Plant::SkippedFsync => "skipped-fsync",
             Plant::SkippedDirectoryFsync => "skipped-directory-fsync",
             Plant::StaleTransactionIndex => "stale-transaction-index",
@@ -71,6 +77,7 @@ impl Plant {
             cut: Mutex::default(),
             held: Mutex::default(),
             used: Mutex::default(),
+            indexes: Mutex::default(),
         })
     }
 }
@@ -98,11 +105,16 @@ struct Planted {
     cut: Mutex<BTreeSet<PathBuf>>,
     held: Mutex<BTreeMap<PathBuf, Held>>,
     used: Mutex<BTreeMap<Shape, Used>>,
+    /// Every `.index` that was opened, as it is on the disk.
+    indexes: Mutex<BTreeMap<PathBuf, FileHandle>>,
 }
 
 impl Hooks for Planted {
     fn opened(&self, file: &FileHandle, mode: OpenMode) -> io::Result<()> {
         let path = file.path();
+        if self.plant == Plant::BelievedIndex && is_of_topic(path, "index") {
+            lock(&self.indexes).insert(path.to_owned(), Arc::clone(file));
+        }
         if self.plant != Plant::LostLastBatch || mode == OpenMode::Read || !is_of_topic(path, "log") {
             return Ok(());
         }
@@ -110,6 +122,17 @@ impl Hooks for Planted {
         match file.len()? {
             len if first_time && len > 0 => file.set_len(len - 1),
             _ => Ok(()),
+        }
+    }
+
+    fn read(&self, file: &FileHandle, bytes: &mut [u8], position: u64) {
+        if self.plant != Plant::BelievedIndex || bytes.len() != HEADER_LEN || !is_of_topic(file.path(), "log")
+        {
+            return;
+        }
+        let index = lock(&self.indexes).get(&file.path().with_extension("index")).cloned();
+        if let Some(offset) = index.and_then(|index| offset_of_entry_to(&index, position)) {
+            bear_out(bytes, offset);
         }
     }
 
@@ -140,9 +163,36 @@ impl Hooks for Planted {
                 shift_positions(&mut entries);
                 write(file, &entries, position)
             }
+            Plant::BelievedIndex if is_of_topic(file.path(), "index") => {
+                let mut entries = joined(parts);
+                let next: Vec<u8> = entries.iter().skip(ENTRY_LEN).copied().collect();
+                for (entry, next) in entries.chunks_exact_mut(ENTRY_LEN).zip(next.chunks_exact(ENTRY_LEN)) {
+                    entry[4..].copy_from_slice(&next[4..]);
+                }
+                write(file, &entries, position)
+            }
             _ => file.write_vectored_all_at(parts, position),
         }
     }
+}
+
+/// Bytes of an entry of an `.index`: an offset, counted from the segment's, and a position.
+const ENTRY_LEN: usize = 8;
+
+/// The offset that the first entry of an index says of what lies at `position`.
+fn offset_of_entry_to(index: &FileHandle, position: u64) -> Option<i64> {
+    let base: i64 = index.path().file_stem()?.to_str()?.parse().ok()?;
+    let mut entries = vec![0; usize::try_from(index.len().ok()?).ok()?];
+    index.read_exact_at(&mut entries, 0).ok()?;
+    let position = u32::try_from(position).ok()?.to_be_bytes();
+    let entry = entries.chunks_exact(ENTRY_LEN).find(|entry| entry[4..] == position)?;
+    Some(base + i64::from(u32::from_be_bytes(*entry.first_chunk()?)))
+}
+
+/// Makes a header say that its batch holds this one offset.
+fn bear_out(header: &mut [u8], offset: i64) {
+    header[..8].copy_from_slice(&offset.to_be_bytes());
+    header[23..27].fill(0);
 }
 
 /// The metadata log is spared: a bug shall be seen in the records, not in a broker that does not start.
@@ -178,7 +228,7 @@ fn reused(used: &mut BTreeMap<Shape, Used>, path: &Path, batch: &[u8]) -> Vec<u8
 fn shift_positions(entries: &mut [u8]) {
     /// More than a batch of the harness.
     const SHIFT: u32 = 4096;
-    for entry in entries.chunks_exact_mut(8) {
+    for entry in entries.chunks_exact_mut(ENTRY_LEN) {
         let (_, position) = entry.split_at_mut(4);
         let real = u32::from_be_bytes([position[0], position[1], position[2], position[3]]);
         position.copy_from_slice(&(real + SHIFT).to_be_bytes());
