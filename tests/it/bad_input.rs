@@ -86,6 +86,11 @@ fn templates() -> Vec<Vec<u8>> {
 
 fn damaged(random: &mut Random, templates: &[Vec<u8>]) -> Vec<u8> {
     let mut frame = templates[random.below(templates.len())].clone();
+    if random.below(5) == 0 {
+        let lie = wrong_length(random, frame.len() - 4);
+        frame[..4].copy_from_slice(&lie.to_be_bytes());
+        return frame;
+    }
     match random.below(4) {
         0 => {
             let len = random.below(200);
@@ -105,6 +110,22 @@ fn damaged(random: &mut Random, templates: &[Vec<u8>]) -> Vec<u8> {
     frame
 }
 
+/// A length that is not that of a frame of `len` bytes.
+fn wrong_length(random: &mut Random, len: usize) -> i32 {
+    let below = |random: &mut Random, bound| i32::try_from(random.below(bound)).expect("small");
+    let len = i32::try_from(len).expect("small");
+    match random.below(6) {
+        0 => -1 - below(random, 1 << 30),
+        1 => i32::MIN,
+        // Shorter than a header.
+        2 => below(random, 10),
+        3 => below(random, len as usize),
+        4 => REQUEST_BYTES_MAX + 1 + below(random, 1 << 30),
+        // More than is ever sent.
+        _ => len + 1 + below(random, (REQUEST_BYTES_MAX - len) as usize),
+    }
+}
+
 /// Of a broker in a process of its own: other tests share the memory of this one.
 fn resident_kib(klamm: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", klamm.pid())).expect("read");
@@ -122,9 +143,23 @@ enum Due {
     Either,
 }
 
-/// Judged by the codec alone, without the broker.
+/// As shipped.
+const REQUEST_BYTES_MAX: i32 = 100 << 20;
+
+/// Judged by length and codec alone, without the broker.
 fn due(frame: &[u8]) -> Due {
-    let mut reader = Reader::new(&frame[4..]);
+    let (length, sent) = frame.split_at(4);
+    let length = i32::from_be_bytes(length.try_into().expect("four bytes"));
+    match usize::try_from(length).ok().and_then(|length| sent.get(..length)) {
+        // The rest begins another frame, on which the connection may end before the answer is read.
+        Some(frame) if frame.len() < sent.len() && due_to_whole(frame) != Due::End => Due::Either,
+        Some(frame) => due_to_whole(frame),
+        None => Due::End,
+    }
+}
+
+fn due_to_whole(frame: &[u8]) -> Due {
+    let mut reader = Reader::new(frame);
     let Ok(header) = IncomingHeader::decode(&mut reader) else { return Due::End };
     match header.admission() {
         Admission::Refused => return Due::End,
@@ -226,7 +261,7 @@ fn announced_lengths_reserve_no_memory() {
     let sockets: Vec<_> = (0..100)
         .map(|_| {
             let mut socket = TcpStream::connect(klamm.bootstrap()).expect("a connection");
-            socket.write_all(&(100i32 << 20).to_be_bytes()).expect("sent");
+            socket.write_all(&REQUEST_BYTES_MAX.to_be_bytes()).expect("sent");
             socket.write_all(&[0; 100]).expect("sent");
             socket
         })
@@ -236,5 +271,27 @@ fn announced_lengths_reserve_no_memory() {
     let grown = resident_kib(&klamm).saturating_sub(before);
     assert!(grown < 16 << 10, "grew by {grown} KiB");
     drop(sockets);
+    klamm.stop();
+}
+
+#[test]
+fn who_announces_more_than_is_sent_and_falls_silent_is_closed_with_a_log_line() {
+    let place = tempfile::tempdir().expect("a directory");
+    let properties = Properties::new(&place.path().join("data")).with("connections.max.idle.ms", "1000");
+    let klamm = broker::start(&properties);
+    let mut sockets: Vec<_> = [1, 2, 9, 10, 100, 5000, 1 << 20]
+        .into_iter()
+        .flat_map(|announced: usize| [(announced, 0), (announced, announced - 1)])
+        .map(|(announced, sent)| {
+            let mut socket = TcpStream::connect(klamm.bootstrap()).expect("a connection");
+            socket.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+            let prefix = u32::try_from(announced).expect("small").to_be_bytes();
+            socket.write_all(&[&prefix[..], &vec![0; sent]].concat()).expect("sent");
+            socket
+        })
+        .collect();
+    assert!(sockets.iter_mut().all(is_closed));
+    let output = klamm.output();
+    assert_eq!(output.matches("a frame stopped arriving half way").count(), sockets.len(), "{output}");
     klamm.stop();
 }

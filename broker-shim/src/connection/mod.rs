@@ -493,7 +493,8 @@ impl<S: Service> Connection<S> {
         if !self.waiting.is_empty() || self.acquiring.is_some() {
             return Ok(());
         }
-        if self.buffer.is_inside_frame() && silent >= self.limits.patience.pause {
+        let pause = self.limits.patience.pause.min(self.limits.idle.unwrap_or(FAR));
+        if self.buffer.is_inside_frame() && silent >= pause {
             return Err(End::Stalled);
         }
         if self.limits.idle.is_some_and(|idle| silent >= idle) {
