@@ -86,6 +86,19 @@ impl EpochCache {
         self.entries.len() != before
     }
 
+    /// Takes what a batch of the log says, in the order of the log: its epoch holds from its first offset to its last. Newer
+    /// epochs that the entries have there were cut off, and the file that tells of them was not written since. True if that
+    /// was news.
+    pub fn learn(&mut self, epoch: LeaderEpoch, first: Offset, last: Offset) -> bool {
+        if epoch.get() < 0 {
+            return false;
+        }
+        let before = self.entries.len();
+        self.entries.retain(|entry| entry.epoch <= epoch || entry.start_offset > last);
+        let dropped = self.entries.len() != before;
+        (self.epoch_at(first) != Some(epoch) && self.assign(epoch, first)) || dropped
+    }
+
     /// Drops the epochs that end at or before `start`; the one that `start` lies in begins there now. True if
     /// anything changed.
     pub fn truncate_from_start(&mut self, start: Offset) -> bool {
@@ -116,6 +129,24 @@ mod tests {
                     start_offset: Offset::new(start),
                 })
                 .collect(),
+        }
+    }
+
+    #[test]
+    fn what_a_batch_says_of_its_epoch_counts_more_than_newer_entries_that_begin_before_its_end() {
+        for (before, (epoch, first, last), after) in [
+            (&[][..], (4, 2, 2), &[(4, 2)][..]),
+            (&[(1, 0)], (1, 5, 9), &[(1, 0)]),
+            (&[(1, 0), (4, 5)], (1, 3, 4), &[(1, 0), (4, 5)]),
+            (&[(1, 0), (5, 3)], (4, 2, 2), &[(1, 0), (4, 2)]),
+            (&[(1, 0), (4, 2), (5, 4)], (4, 3, 4), &[(1, 0), (4, 2)]),
+            (&[(1, 0), (4, 2), (5, 3)], (4, 3, 3), &[(1, 0), (4, 2)]),
+            (&[(1, 0)], (-1, 5, 5), &[(1, 0)]),
+        ] {
+            let mut got = cache(before);
+            let changed = got.learn(LeaderEpoch::new(epoch), Offset::new(first), Offset::new(last));
+            assert_eq!(got, cache(after), "{before:?} + {epoch}@{first}..={last}");
+            assert_eq!(changed, before != after, "{before:?} + {epoch}@{first}..={last}");
         }
     }
 

@@ -5,16 +5,19 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::engine::Logs;
+use crate::error::{Corruption, Rule};
 use crate::inspect::{BatchWalk, Found};
 use crate::io::FileHandle;
 use crate::log::{DamagedRange, Log};
 use crate::segment::Segment;
+use crate::segment::scan::BatchAt;
 use crate::throttle::Throttle;
 use crate::types::Offset;
 
@@ -179,41 +182,25 @@ impl Shared {
         end: Offset,
     ) -> io::Result<Option<Vec<DamagedRange>>> {
         let mut walk = BatchWalk::over(&**file, size, base, None);
-        let mut found: Vec<DamagedRange> = Vec::new();
-        let mut next_offset = base;
-        // Whether the last range still has to learn which offset follows.
-        let mut open = false;
+        let mut findings = Findings::of_segment(file.path(), base, end);
         while let Some(next) = walk.next_found()? {
             match next {
                 Found::Batch(batch) => {
-                    if let Some(range) = found.last_mut().filter(|_| open) {
-                        (range.next_offset, open) = (batch.at.base_offset, false);
-                    }
-                    next_offset = batch.at.last_offset.next();
+                    findings.see(batch.at);
                     self.bytes.fetch_add(batch.at.size, Ordering::Relaxed);
                     if !self.take_pace(batch.at.size) {
                         return Ok(None);
                     }
                 }
-                // Whole, but not in order: which of the two is wrong nobody can say.
                 Found::Damage { corruption, resumes_at } if resumes_at == Some(corruption.position) => {
-                    tracing::error!("{corruption}; both batches are served");
+                    findings.note_disorder(corruption);
                 }
                 Found::Damage { corruption, resumes_at } => {
-                    let end_position = resumes_at.unwrap_or(size);
-                    let (first_offset, segment) = (next_offset, base);
-                    found.push(DamagedRange {
-                        segment,
-                        end_position,
-                        first_offset,
-                        next_offset: end,
-                        corruption,
-                    });
-                    open = true;
+                    findings.note(corruption, resumes_at.unwrap_or(size));
                 }
             }
         }
-        Ok(Some(found))
+        Ok(Some(findings.ranges))
     }
 
     fn take_pace(&self, bytes: u64) -> bool {
@@ -231,6 +218,78 @@ impl Shared {
 
     fn stopped(&self) -> MutexGuard<'_, bool> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a walk over a segment finds.
+struct Findings<'a> {
+    path: &'a Path,
+    base: Offset,
+    end: Offset,
+    ranges: Vec<DamagedRange>,
+    // The last two batches that are in their places.
+    before_last: Option<BatchAt>,
+    last: Option<BatchAt>,
+    // What is wrong with the batch that comes next.
+    misplaced: Option<Corruption>,
+    // Whether the last range still has to learn which offset follows.
+    open: bool,
+}
+
+impl<'a> Findings<'a> {
+    fn of_segment(path: &'a Path, base: Offset, end: Offset) -> Self {
+        let (ranges, open) = (Vec::new(), false);
+        Self { path, base, end, ranges, before_last: None, last: None, misplaced: None, open }
+    }
+
+    fn see(&mut self, at: BatchAt) {
+        if let Some(corruption) = self.misplaced.take() {
+            return self.note(corruption, at.end());
+        }
+        if at.last_offset >= self.end {
+            return self.note(self.out_of_order(&at, self.expected()), at.end());
+        }
+        if let Some(range) = self.ranges.last_mut().filter(|_| self.open) {
+            (range.next_offset, self.open) = (at.base_offset, false);
+        }
+        (self.before_last, self.last) = (self.last, Some(at));
+    }
+
+    fn note(&mut self, corruption: Corruption, end_position: u64) {
+        let (segment, first_offset, next_offset) = (self.base, self.expected(), self.end);
+        self.ranges.push(DamagedRange { segment, end_position, first_offset, next_offset, corruption });
+        self.open = true;
+    }
+
+    // The batch that comes next is whole, and does not follow the last one. No checksum covers offsets: the one that says a
+    // wrong one is the last where the next follows the one before it, and otherwise the next. Of two epochs nobody can say
+    // which is wrong, and the records are what they were.
+    fn note_disorder(&mut self, corruption: Corruption) {
+        let Rule::OffsetOrder { base, .. } = corruption.rule else {
+            tracing::error!("{corruption}; both batches are served");
+            return;
+        };
+        // The walk measures by the batch that was found to lie behind the segment's end.
+        if base >= self.expected() {
+            return;
+        }
+        let expected = self.before_last.map_or(self.base, |batch| batch.last_offset.next());
+        match self.last.filter(|last| last.base_offset > expected && base >= expected) {
+            Some(last) => {
+                self.last = self.before_last;
+                self.note(self.out_of_order(&last, expected), last.end());
+            }
+            None => self.misplaced = Some(corruption),
+        }
+    }
+
+    fn out_of_order(&self, batch: &BatchAt, expected: Offset) -> Corruption {
+        let rule = Rule::OffsetOrder { base: batch.base_offset, previous: expected.plus(-1) };
+        Corruption { file: self.path.to_owned(), position: batch.position, rule }
+    }
+
+    fn expected(&self) -> Offset {
+        self.last.map_or(self.base, |batch| batch.last_offset.next())
     }
 }
 

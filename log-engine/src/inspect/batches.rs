@@ -5,11 +5,8 @@ use std::path::Path;
 
 use crate::error::{Corruption, Rule};
 use crate::io::{BackendChoice, Disk, DiskFile, FileHandle, NativeDisk, OpenMode};
-use crate::segment::scan::{BatchAt, CheckedBatch, CheckedWalk, WalkError};
+use crate::segment::scan::{BatchAt, CANDIDATES_MAX, CheckedBatch, CheckedWalk, WalkError};
 use crate::types::Offset;
-
-/// Candidates whose checksum is computed in search of the next whole batch, in one file.
-const CANDIDATES_MAX: u32 = 10_000;
 
 /// A `.log` file, open for reading.
 #[derive(Debug)]
@@ -95,34 +92,6 @@ impl<'a> BatchWalk<'a> {
             self.walk.forget_previous();
             return Ok(Some(position));
         }
-        if let Some(end) = self.walk.announced_end(position)?
-            && self.is_credible(end, true)?
-        {
-            return Ok(Some(end));
-        }
-        let mut from = position + 1;
-        while let Some(candidate) = self.walk.next_likely_header(from)? {
-            if self.candidates_left == 0 {
-                break;
-            }
-            self.candidates_left -= 1;
-            if self.is_credible(candidate, false)? {
-                return Ok(Some(candidate));
-            }
-            from = candidate + 1;
-        }
-        Ok(None)
-    }
-
-    // Whether a batch stands here, or the end of the file. One whose checksum alone is wrong may stand where another
-    // one's length leads, but not anywhere.
-    fn is_credible(&mut self, position: u64, may_be_damaged: bool) -> io::Result<bool> {
-        match self.walk.check_at(position) {
-            Ok(_) => Ok(true),
-            Err(WalkError::Corrupt(damage)) => {
-                Ok(may_be_damaged && matches!(damage.rule, Rule::CrcMismatch { .. }))
-            }
-            Err(WalkError::Io(error)) => Err(error),
-        }
+        self.walk.next_whole(position, &mut self.candidates_left)
     }
 }

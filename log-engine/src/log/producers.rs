@@ -105,8 +105,8 @@ pub(super) fn replay_file(
     Ok(())
 }
 
-// What cannot be read any more no producer can have a sequence of; it was told when it was found.
-fn readable(batch: Result<Option<BatchAt>, ReadError>) -> Result<Option<BatchAt>, ReadError> {
+/// What cannot be read any more no producer can have a sequence of; it was told when it was found.
+pub(super) fn readable(batch: Result<Option<BatchAt>, ReadError>) -> Result<Option<BatchAt>, ReadError> {
     match batch {
         Err(ReadError::Corrupt(_)) => Ok(None),
         other => other,

@@ -52,6 +52,38 @@ impl Quarantine {
         Ok(usize::try_from(allowed).unwrap_or(len))
     }
 
+    /// Whether a record may be asked for.
+    pub(super) fn check(&self, offset: Offset) -> Result<(), Corruption> {
+        if !self.has_any.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let is_in = |range: &&DamagedRange| (range.first_offset..range.next_offset).contains(&offset);
+        match self.ranges().iter().find(is_in) {
+            Some(range) => Err(range.corruption.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Where to look for `offset` instead of at `position`, where a batch lies that seems to hold it: it says a wrong offset.
+    pub(super) fn behind(&self, segment: Offset, position: u64, offset: Offset) -> Option<u64> {
+        if !self.has_any.load(Ordering::Acquire) {
+            return None;
+        }
+        let is_there = |range: &&DamagedRange| {
+            range.segment == segment
+                && (range.corruption.position..range.end_position).contains(&position)
+                && range.next_offset <= offset
+        };
+        self.ranges().iter().find(is_there).map(|range| range.end_position)
+    }
+
+    /// The log was cut: other records will be there.
+    pub(super) fn cut_to(&self, end: Offset) {
+        let mut ranges = self.ranges();
+        ranges.retain(|range| range.first_offset < end);
+        self.has_any.store(!ranges.is_empty(), Ordering::Release);
+    }
+
     // Answers those that were not known.
     fn replace(
         &self,

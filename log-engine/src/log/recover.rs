@@ -18,7 +18,7 @@ use crate::io::{OpenMode, is_full, move_aside};
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
-use crate::segment::rebuild::{Misplaced, RebuildRequest, Rebuilt, Unproven, rebuild};
+use crate::segment::rebuild::{DamagedStretch, RebuildRequest, Rebuilt, Unproven, rebuild};
 use crate::segment::scan::{BatchAt, ReadMode, header_at};
 use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, Segment, ignore_missing};
@@ -29,7 +29,8 @@ use super::compact::CompactionState;
 use super::flush::Flushed;
 use super::offsets::SharedOffsets;
 use super::producers::{
-    aborted_transaction, list_snapshots, load_newest, remove_snapshots, replay, replay_file, summary_of,
+    aborted_transaction, list_snapshots, load_newest, readable, remove_snapshots, replay, replay_file,
+    summary_of,
 };
 use super::quarantine::DamagedRange;
 use super::sweep::sweep;
@@ -153,7 +154,7 @@ impl<'a> Recovery<'a> {
                     segment
                 }
                 None if believed && next.is_some() => self.rebuild_derived(base, next)?,
-                None => self.rebuild(base)?,
+                None => self.rebuild(base, next)?,
             };
             self.segments.push(segment);
         }
@@ -204,7 +205,7 @@ impl<'a> Recovery<'a> {
     // A segment whose records were durable keeps them, damage or not, and so do those behind it: readers go on there, as
     // with Kafka.
     fn rebuild_derived(&mut self, base: Offset, next: Option<Offset>) -> Result<Arc<Segment>, ReadError> {
-        let Rebuilt { segment, damage, .. } = self.rebuild_with(base, Unproven::Keep)?;
+        let Rebuilt { segment, damage, .. } = self.rebuild_with(base, next, Unproven::Keep)?;
         if let Some(damage) = damage {
             tracing::error!("{}: what is behind this in its segment is lost: {damage}", self.seed.partition);
         }
@@ -215,9 +216,10 @@ impl<'a> Recovery<'a> {
         Ok(segment)
     }
 
-    fn rebuild(&mut self, base: Offset) -> Result<Arc<Segment>, ReadError> {
+    fn rebuild(&mut self, base: Offset, next: Option<Offset>) -> Result<Arc<Segment>, ReadError> {
         let before = (self.previous, self.epochs.clone(), self.may_have_gaps);
-        let rebuilt = self.rebuild_with(base, self.seed.unproven)?;
+        let damaged_before = self.damaged.len();
+        let rebuilt = self.rebuild_with(base, next, self.seed.unproven)?;
         let Rebuilt { mut segment, damage, mut cut_bytes, misplaced, .. } = rebuilt;
         if let Some(position) = misplaced.filter(|_| self.seed.unproven == Unproven::Cut) {
             // Nobody shall read its records at offsets that are not theirs.
@@ -225,8 +227,9 @@ impl<'a> Recovery<'a> {
             segment.file()?.sync_data()?;
             (self.previous, self.epochs, self.may_have_gaps) = before;
             self.producers = None;
+            self.damaged.truncate(damaged_before);
             cut_bytes += segment.published().0 - position;
-            segment = self.rebuild_with(base, self.seed.unproven)?.segment;
+            segment = self.rebuild_with(base, next, self.seed.unproven)?.segment;
         }
         if let Some(damage) = damage {
             tracing::warn!("{}: {cut_bytes} bytes cut off: {damage}", self.seed.partition);
@@ -235,14 +238,20 @@ impl<'a> Recovery<'a> {
         Ok(segment)
     }
 
-    fn rebuild_with(&mut self, base: Offset, unproven: Unproven) -> Result<Rebuilt, ReadError> {
-        let trusted_before = if self.seed.clean { base } else { self.seed.recovery_point.max(base) };
+    fn rebuild_with(
+        &mut self,
+        base: Offset,
+        next: Option<Offset>,
+        unproven: Unproven,
+    ) -> Result<Rebuilt, ReadError> {
+        let recovery_point = self.seed.recovery_point;
+        let trusted_before = if self.seed.clean { base } else { recovery_point.max(base) };
         let mut producers = self.producers_at(base)?;
         let request = RebuildRequest {
             path: &self.seed.path,
             base_offset: base,
             trusted_before,
-            recovery_point: self.seed.recovery_point,
+            recovery_point: next.map_or(recovery_point, |next| recovery_point.min(next)),
             index_interval_bytes: self.seed.config.index_interval_bytes,
             previous: self.previous,
             unproven,
@@ -251,9 +260,10 @@ impl<'a> Recovery<'a> {
         let mut last: Option<BatchAt> = None;
         let mut unreadable = Ok(());
         let rebuilt = rebuild(&request, |batch| {
-            // A newer one that the checkpoint knows of begins further behind.
-            if epochs.latest().is_none_or(|latest| latest < batch.at.leader_epoch) {
-                *epochs_dirty |= epochs.assign(batch.at.leader_epoch, batch.at.base_offset);
+            // Newer ones that the checkpoint knows of begin further behind; epochs below the log start it has dropped.
+            if batch.at.last_offset >= seed.log_start {
+                *epochs_dirty |=
+                    epochs.learn(batch.at.leader_epoch, batch.at.base_offset, batch.at.last_offset);
             }
             if last.is_none() && producers.end_offset() < batch.at.base_offset {
                 // What was believed, and so not looked at, was written by somebody too.
@@ -269,15 +279,16 @@ impl<'a> Recovery<'a> {
             aborted_transaction(&producers.replay(&summary)?)
         })?;
         unreadable?;
-        let damaged = |(end_position, expected, corruption): &Misplaced| DamagedRange {
+        let damaged = |stretch: &DamagedStretch| DamagedRange {
             segment: base,
-            end_position: *end_position,
-            first_offset: *expected,
-            next_offset: expected.next(),
-            corruption: corruption.clone(),
+            end_position: stretch.end_position,
+            first_offset: stretch.first_offset,
+            next_offset: stretch.next_offset,
+            corruption: stretch.corruption.clone(),
         };
-        self.damaged.extend(rebuilt.kept_misplaced.iter().map(damaged));
-        self.producers = Some(producers);
+        self.damaged.extend(rebuilt.kept_damage.iter().map(damaged));
+        // What producers wrote to what is damaged, a snapshot may know.
+        self.producers = Some(producers).filter(|_| rebuilt.kept_damage.is_empty());
         self.previous = last.or(self.previous);
         self.scanned_end = (!self.seed.clean).then(|| rebuilt.segment.published().1);
         self.opening.scanned_bytes += rebuilt.scanned_bytes;
@@ -472,13 +483,13 @@ fn believed_producers(
     Ok(states)
 }
 
-// Only when the epoch file is lost: all headers of the log are walked.
+// Only when the epoch file is lost: all headers of the log are walked, those behind damage in a segment excepted.
 fn epochs_from_batches(segments: &[Arc<Segment>]) -> Result<EpochCache, ReadError> {
     let mut epochs = EpochCache::default();
     for segment in segments {
         let (file, (size, _)) = (segment.file()?, segment.published());
         let mut position = 0;
-        while let Some(batch) = header_at(&*file, position, size, ReadMode::Blocking)? {
+        while let Some(batch) = readable(header_at(&*file, position, size, ReadMode::Blocking))? {
             epochs.assign(batch.leader_epoch, batch.base_offset);
             position = batch.end();
         }

@@ -92,7 +92,10 @@ impl Segment {
 
     fn until_cut(&self, found: Result<Option<BatchAt>, ReadError>) -> Result<Option<BatchAt>, ReadError> {
         match found {
-            Err(ReadError::Corrupt(corruption)) if is_cut(&corruption.rule) => {
+            // Where the index knows of batches behind it, it is the length of this one that is wrong.
+            Err(ReadError::Corrupt(corruption))
+                if is_cut(&corruption.rule) && !self.goes_on_behind(corruption.position) =>
+            {
                 if !self.suspicions.cut_was_told.swap(true, Ordering::Relaxed) {
                     tracing::error!(
                         "records are lost: {corruption}; readers go on in the segment behind it, if there is one"
@@ -102,6 +105,12 @@ impl Segment {
             }
             other => other,
         }
+    }
+
+    fn goes_on_behind(&self, position: u64) -> bool {
+        let state = self.state();
+        let last = state.offset_index.last().map(|entry| entry.position.get());
+        last.is_some_and(|last| position < last && last < state.size)
     }
 
     // The last indexed batch that ends at or before `offset`, as the index tells.

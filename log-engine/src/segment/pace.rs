@@ -91,6 +91,11 @@ impl Pace {
         due
     }
 
+    /// The next batch gets an entry: who looks for it shall not have to walk over what lies before it.
+    pub(crate) fn entry_is_due(&mut self) {
+        self.bytes_since_entry = u64::from(u32::MAX) + 1;
+    }
+
     /// Takes only the timestamp of a batch.
     pub(crate) fn see_timestamp(&mut self, batch: &BatchAt) {
         if batch.max_timestamp > self.max_timestamp {

@@ -16,7 +16,7 @@ use super::name::{FileState, FileType};
 use super::offset_index::OffsetEntry;
 use super::pace::Pace;
 use super::place::Names;
-use super::scan::{BatchAt, CheckedBatch, CheckedWalk, ReadMode, WalkError, header_at};
+use super::scan::{BatchAt, CANDIDATES_MAX, CheckedBatch, CheckedWalk, ReadMode, WalkError, header_at};
 use super::time_index::TimeEntry;
 use super::txn_index::{AbortedTransaction, TxnIndex};
 use super::{LogPath, Segment, State};
@@ -27,7 +27,7 @@ pub(crate) struct RebuildRequest<'a> {
     pub(crate) base_offset: Offset,
     /// Records before this are believed.
     pub(crate) trusted_before: Offset,
-    /// The next start believes the indexes up to here.
+    /// The next start believes the indexes up to here: all of it was on the disk once. Not behind the segment's end.
     pub(crate) recovery_point: Offset,
     pub(crate) index_interval_bytes: u32,
     /// The last batch of the segment before, where it was looked at.
@@ -55,19 +55,25 @@ pub(crate) struct Rebuilt {
     pub(crate) damage: Option<Corruption>,
     /// Where the batch lies that says a wrong offset, of which the one behind it tells: all else was in order.
     pub(crate) misplaced: Option<u64>,
-    /// Batches that are believed, but for the offset that they say: where each ends, what it should say, what it says.
-    pub(crate) kept_misplaced: Vec<Misplaced>,
+    /// What was durable once and stays, although nobody may be shown it.
+    pub(crate) kept_damage: Vec<DamagedStretch>,
     /// Bytes that were cut off.
     pub(crate) cut_bytes: u64,
     /// Bytes whose checksums were computed.
     pub(crate) scanned_bytes: u64,
 }
 
-/// A batch that says a wrong offset: its end, the offset that it should say, and what is wrong.
-pub(crate) type Misplaced = (u64, Offset, Corruption);
-
-/// Where what is believed ends, the batch before, and what lies within it.
-type Believed = (u64, Option<BatchAt>, Vec<Misplaced>);
+/// Bytes among durable records that are no batch any more, or one that says a wrong offset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct DamagedStretch {
+    /// Where it ends; where it begins, `corruption` says.
+    pub(crate) end_position: u64,
+    /// The offset that should be there.
+    pub(crate) first_offset: Offset,
+    /// The offset of what follows.
+    pub(crate) next_offset: Offset,
+    pub(crate) corruption: Corruption,
+}
 
 /// Rebuilds a segment. `visit` sees every batch that is not merely believed, and may answer with a transaction that
 /// the batch aborted.
@@ -78,17 +84,20 @@ pub(crate) fn rebuild(
     let base = request.base_offset;
     let names = Names::new(request.path, base, FileState::Live);
     let names = &names;
+    // What is checked stays open until it is flushed.
+    names.site().open_files.make_room_by_flushing(1);
     let file = names.open(FileType::Log, OpenMode::OpenOrCreate)?;
     let length = file.len()?;
     let mut trusted_before = request.trusted_before;
     let mut state = derived_before(request, names, (trusted_before, length))?;
-    let (start, previous, kept_misplaced) = match believed(&file, &mut state, names, request, length) {
+    let indexed = state.offset_index.last().map(|entry| (entry.position.get(), entry.absolute(base)));
+    let (start, previous) = match believed(&file, &mut state, names, request, length) {
         Ok(start) => start,
         // What was to be believed does not even hang together: look at everything.
         Err(ReadError::Corrupt(_)) => {
             trusted_before = base;
             state = derived_before(request, names, (trusted_before, length))?;
-            (0, None, Vec::new())
+            (0, None)
         }
         Err(error) => return Err(error),
     };
@@ -105,21 +114,47 @@ pub(crate) fn rebuild(
     let mut misplaced = None;
     let mut last: Option<BatchAt> = None;
     let mut before_last = previous;
+    let mut kept_damage = Vec::new();
+    let mut candidates = CANDIDATES_MAX;
     loop {
-        match walk.batch_at(position) {
+        let expected = last.or(previous).map_or(base, |batch| batch.last_offset.next());
+        let was_durable = request.was_durable(expected);
+        match walk.check_at(position) {
             Ok(None) => break,
-            Ok(Some(batch)) => {
-                unless_full(state.note(names, &batch.at, request.index_interval_bytes))?;
+            Ok(Some(at)) if was_durable && is_misplaced(&file, &at, expected, length, indexed)? => {
+                note_damage(&mut kept_damage, at.end(), expected, out_of_order(&file, &at, expected));
+                state.pace.entry_is_due();
+                position = at.end();
+            }
+            Ok(Some(at)) => {
+                let batch = walk.accept(at)?;
+                end_damage(&mut kept_damage, &at);
+                unless_full(state.note(names, &at, request.index_interval_bytes))?;
                 match visit(&batch) {
                     Some(transaction) if is_redone => aborted.push(transaction),
                     Some(transaction) => state.txn_index.append(names, &transaction)?,
                     None => {}
                 }
-                position = batch.at.end();
+                position = at.end();
                 before_last = last.or(before_last);
-                last = Some(batch.at);
+                last = Some(at);
+            }
+            // Which of the two says a wrong epoch nobody knows; their records are what they were.
+            Err(WalkError::Corrupt(Corruption { rule: Rule::EpochOrder { .. }, .. })) if was_durable => {
+                walk.forget_previous();
             }
             Err(WalkError::Corrupt(corruption)) => {
+                if was_durable && let Some(next) = walk.next_whole(position, &mut candidates)? {
+                    note_damage(&mut kept_damage, next, expected, corruption);
+                    state.pace.entry_is_due();
+                    position = next;
+                    continue;
+                }
+                if was_durable && request.unproven == Unproven::Cut {
+                    note_damage(&mut kept_damage, length, expected, corruption);
+                    position = length;
+                    break;
+                }
                 if request.unproven == Unproven::CutTornEnd && goes_on_behind(&*file, position, length)? {
                     return Err(ReadError::Corrupt(corruption));
                 }
@@ -130,6 +165,11 @@ pub(crate) fn rebuild(
             Err(WalkError::Io(error)) => return Err(error.into()),
         }
     }
+    if let Some(at_end) = kept_damage.last_mut().filter(|stretch| stretch.end_position == length) {
+        // Offsets that were durable are not given out again.
+        state.end_offset = state.end_offset.max(request.recovery_point);
+        at_end.next_offset = at_end.next_offset.max(state.end_offset);
+    }
     let kept = if request.unproven == Unproven::Keep { length } else { position };
     if kept < length {
         file.set_len(kept)?;
@@ -138,10 +178,16 @@ pub(crate) fn rebuild(
     }
     unless_full(state.append_last_time_entry(names))?;
     if is_redone {
-        if kept > position {
-            // Behind the damage nobody looked.
-            aborted.extend(state.txn_index.entries_from(names, state.end_offset)?);
-        }
+        // Where there is damage nobody can look, nor behind that at which the walk ended.
+        let unseen = |entry: &AbortedTransaction| {
+            let within = |stretch: &DamagedStretch| {
+                (stretch.first_offset..stretch.next_offset).contains(&entry.last_offset)
+            };
+            (kept > position && entry.last_offset >= state.end_offset) || kept_damage.iter().any(within)
+        };
+        let before = state.txn_index.entries_from(names, base)?;
+        aborted.extend(before.into_iter().filter(unseen));
+        aborted.sort_by_key(|transaction| transaction.last_offset);
         state.txn_index.replace(names, &aborted)?;
     } else {
         state.txn_index.trim(names)?;
@@ -161,10 +207,48 @@ pub(crate) fn rebuild(
         segment: Segment::with_state(Names::new(request.path, base, FileState::Live), state),
         damage,
         misplaced: misplaced.map(|batch| batch.position),
-        kept_misplaced,
+        kept_damage,
         cut_bytes: length - kept,
         scanned_bytes,
     })
+}
+
+impl RebuildRequest<'_> {
+    // Whether the record at `offset` was on the disk once. Where a start must not go on over damage, nothing counts as such.
+    fn was_durable(&self, offset: Offset) -> bool {
+        match self.unproven {
+            Unproven::Keep => true,
+            Unproven::Cut => offset < self.recovery_point,
+            Unproven::CutTornEnd => false,
+        }
+    }
+}
+
+fn out_of_order(file: &FileHandle, batch: &BatchAt, expected: Offset) -> Corruption {
+    let rule = Rule::OffsetOrder { base: batch.base_offset, previous: expected.plus(-1) };
+    Corruption { file: file.path().to_owned(), position: batch.position, rule }
+}
+
+// What is damaged from `corruption` up to `end_position`; which offset follows is not known yet.
+fn note_damage(
+    damage: &mut Vec<DamagedStretch>,
+    end_position: u64,
+    first_offset: Offset,
+    corruption: Corruption,
+) {
+    match damage.last_mut().filter(|last| last.end_position == corruption.position) {
+        Some(last) => last.end_position = end_position,
+        None => {
+            let next_offset = first_offset.next();
+            damage.push(DamagedStretch { end_position, first_offset, next_offset, corruption });
+        }
+    }
+}
+
+fn end_damage(damage: &mut [DamagedStretch], next: &BatchAt) {
+    if let Some(last) = damage.last_mut().filter(|last| last.end_position == next.position) {
+        last.next_offset = next.base_offset;
+    }
 }
 
 // Whether a batch that does not follow the last one follows the one before, and that one leaves a gap: no checksum covers
@@ -228,12 +312,11 @@ fn believed(
     names: &Names,
     request: &RebuildRequest<'_>,
     length: u64,
-) -> Result<Believed, ReadError> {
+) -> Result<(u64, Option<BatchAt>), ReadError> {
     let (base, trusted_before) = (request.base_offset, request.trusted_before);
     let mut position = state.offset_index.last().map_or(0, |entry| entry.position.get());
     let indexed = state.offset_index.last();
     let mut previous: Option<BatchAt> = None;
-    let mut misplaced = Vec::new();
     // The time index has an entry for each of the offset index, and so tells of what lies before these.
     let mut newest: Option<BatchAt> = None;
     // Without an offset index all headers are walked, and the indexes come from them.
@@ -254,13 +337,8 @@ fn believed(
             return Err(misleading(names, &state.offset_index, position));
         }
         let expected = previous.map_or(base, |previous| previous.last_offset.next());
-        if expected < trusted_before && is_misplaced(file, &batch, expected, length)? {
-            let previous = expected.plus(-1);
-            let rule = Rule::OffsetOrder { base: batch.base_offset, previous };
-            let file = file.path().to_owned();
-            misplaced.push((batch.end(), expected, Corruption { file, position, rule }));
-            position = batch.end();
-            continue;
+        if expected < trusted_before && is_misplaced(file, &batch, expected, length, None)? {
+            return Err(out_of_order(file, &batch, expected).into());
         }
         // A power loss can tear the offset off a batch, and spare all that its checksum covers.
         if batch.base_offset < expected || batch.last_offset >= trusted_before {
@@ -295,20 +373,23 @@ fn believed(
         state.pace.see_timestamp(&newest);
     }
     state.size = position;
-    Ok((position, previous, misplaced))
+    Ok((position, previous))
 }
 
-// Whether a batch says an offset that is not its own: one that lies before it, or behind the batch that follows it.
+// Whether a batch says an offset that is not its own: one that lies before it, or behind the batch that follows it, or
+// another one than an index entry, which knows the last offset of the batch at a position.
 fn is_misplaced(
     file: &FileHandle,
     batch: &BatchAt,
     expected: Offset,
     length: u64,
+    indexed: Option<(u64, Offset)>,
 ) -> Result<bool, ReadError> {
     if batch.base_offset == expected || batch.magic < 2 {
         return Ok(false);
     }
-    if batch.base_offset < expected {
+    let in_place = expected.plus(batch.last_offset.get() - batch.base_offset.get());
+    if batch.base_offset < expected || indexed == Some((batch.position, in_place)) {
         return Ok(true);
     }
     match header_at(&**file, batch.end(), length, ReadMode::Blocking) {

@@ -178,6 +178,9 @@ fn legacy_crc_is_valid(bytes: &[u8]) -> bool {
 /// Bytes of the file that a checking walk holds at a time.
 const WINDOW: usize = 256 * 1024;
 
+/// Candidates whose checksum is computed in search of the next whole batch, in one file.
+pub(crate) const CANDIDATES_MAX: u32 = 10_000;
+
 /// Walks batches and believes none.
 pub(crate) struct CheckedWalk<'a> {
     file: &'a dyn DiskFile,
@@ -224,12 +227,6 @@ impl<'a> CheckedWalk<'a> {
         Self { file, end, base_offset, previous, window: Vec::new(), window_at: 0, window_len: 0 }
     }
 
-    /// The batch at `position`, `None` at the end.
-    pub(crate) fn batch_at(&mut self, position: u64) -> Result<Option<CheckedBatch<'_>>, WalkError> {
-        let Some(at) = self.check_at(position)? else { return Ok(None) };
-        Ok(Some(self.accept(at)?))
-    }
-
     /// Takes a batch that was checked for the one that the next has to follow.
     pub(crate) fn accept(&mut self, at: BatchAt) -> io::Result<CheckedBatch<'_>> {
         self.previous = Some(at);
@@ -237,7 +234,7 @@ impl<'a> CheckedWalk<'a> {
         Ok(CheckedBatch { at, bytes })
     }
 
-    /// As [`CheckedWalk::batch_at`], but the walk goes on measuring by the batch before.
+    /// The batch at `position`, `None` at the end. The walk goes on measuring by the batch before until this one is accepted.
     pub(crate) fn check_at(&mut self, position: u64) -> Result<Option<BatchAt>, WalkError> {
         if position >= self.end {
             return Ok(None);
@@ -254,7 +251,7 @@ impl<'a> CheckedWalk<'a> {
     }
 
     /// Where a batch ends that begins at `position`, as its length field says; `None` where that lies outside the file.
-    pub(crate) fn announced_end(&mut self, position: u64) -> io::Result<Option<u64>> {
+    fn announced_end(&mut self, position: u64) -> io::Result<Option<u64>> {
         let present = (self.end - position.min(self.end)).min(Prefix::LEN as u64) as usize;
         let end =
             Prefix::read(self.bytes(position, present)?).ok().map(|p| position + p.size_in_bytes as u64);
@@ -262,7 +259,7 @@ impl<'a> CheckedWalk<'a> {
     }
 
     /// The first position from `from` on where a header of format 2 stands that does not contradict itself.
-    pub(crate) fn next_likely_header(&mut self, mut from: u64) -> io::Result<Option<u64>> {
+    fn next_likely_header(&mut self, mut from: u64) -> io::Result<Option<u64>> {
         while from + HEADER_LEN as u64 <= self.end {
             let end = self.end;
             let held = self.bytes(from, (end - from).min(WINDOW as u64) as usize)?;
@@ -277,6 +274,40 @@ impl<'a> CheckedWalk<'a> {
             from += starts as u64;
         }
         Ok(None)
+    }
+
+    /// Where the next whole batch begins behind the damage at `position`, or where the file ends if the damaged batch says
+    /// so. Uses up `candidates`, places whose checksums are computed.
+    pub(crate) fn next_whole(&mut self, position: u64, candidates: &mut u32) -> io::Result<Option<u64>> {
+        if let Some(end) = self.announced_end(position)?
+            && self.is_credible(end, true)?
+        {
+            return Ok(Some(end));
+        }
+        let mut from = position + 1;
+        while let Some(candidate) = self.next_likely_header(from)? {
+            if *candidates == 0 {
+                break;
+            }
+            *candidates -= 1;
+            if self.is_credible(candidate, false)? {
+                return Ok(Some(candidate));
+            }
+            from = candidate + 1;
+        }
+        Ok(None)
+    }
+
+    // Whether a batch stands here, or the end of the file. One whose checksum alone is wrong may stand where another
+    // one's length leads, but not anywhere.
+    fn is_credible(&mut self, position: u64, may_be_damaged: bool) -> io::Result<bool> {
+        match self.check_at(position) {
+            Ok(_) => Ok(true),
+            Err(WalkError::Corrupt(damage)) => {
+                Ok(may_be_damaged && matches!(damage.rule, Rule::CrcMismatch { .. }))
+            }
+            Err(WalkError::Io(error)) => Err(error),
+        }
     }
 
     fn parse_at(&mut self, position: u64) -> Result<BatchAt, WalkError> {

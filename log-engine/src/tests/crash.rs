@@ -503,65 +503,6 @@ fn a_flush_after_one_that_failed_moves_no_recovery_point() {
     assert_eq!((log.recovery_point().get(), log.offsets().durable_end.get()), (5, 5));
 }
 
-/// No checksum covers the offset of a batch. Where a sector ends behind it, a power loss takes it and spares the rest: the
-/// batch said 0, which lies before the recovery point, and so was believed.
-#[test]
-fn a_batch_that_a_power_loss_took_the_offset_of_is_cut_also_at_the_recovery_point() {
-    for flushed in [10, 20] {
-        let (disk, end) = killed_with_offset_of(20, flushed, 0);
-        let (_engine, log) = opened(&disk);
-        assert_eq!((log.offsets().log_end.get(), end), (20, 30), "flushed to {flushed}");
-        assert_eq!(values_from(&log, 0), numbered(0..20));
-    }
-}
-
-#[test]
-fn a_batch_that_says_an_offset_behind_the_one_that_follows_is_cut_with_what_follows() {
-    for wrong in [21, 29, 1 << 20] {
-        let (disk, _) = killed_with_offset_of(20, 10, wrong);
-        let (_engine, log) = opened(&disk);
-        assert_eq!(values_from(&log, 0), numbered(0..20), "{wrong}");
-        assert_eq!(append(&log, &[b"next"]).first_offset.get(), 20);
-    }
-}
-
-#[test]
-fn a_wrong_offset_before_the_recovery_point_shows_no_wrong_record_and_cuts_none() {
-    for wrong in [3, 21, 1 << 20] {
-        let (disk, _) = killed_with_offset_of(20, 25, wrong);
-        let (_engine, log) = opened(&disk);
-        assert_eq!(log.offsets().log_end.get(), 30, "{wrong}");
-        let mut shown = Vec::new();
-        for offset in 0..30 {
-            let from = ReadRequest { max_bytes: 1, ..ReadRequest::from_start(Isolation::LogEnd) };
-            match log.read(&ReadRequest { from: Offset::new(offset), at_least_one: true, ..from }) {
-                Ok(read) => shown.extend(values_in(&read.to_bytes().unwrap())),
-                Err(error) => assert!(matches!(error, ReadError::Corrupt(_)), "{error}"),
-            }
-        }
-        shown.dedup();
-        // Up to the next batch that the index knows.
-        let refused = if wrong == 1 << 20 { 20..25 } else { 20..22 };
-        let right = numbered(0..30)
-            .into_iter()
-            .filter(|(offset, _)| !refused.contains(offset) || shown.iter().any(|(one, _)| one == offset));
-        assert_eq!(shown, right.collect::<Vec<_>>(), "{wrong}");
-    }
-}
-
-fn values_in(mut bytes: &[u8]) -> Vec<(i64, Vec<u8>)> {
-    let mut found = Vec::new();
-    while let Ok(batch) = BatchView::read(bytes) {
-        let mut records = batch.records(Default::default()).unwrap();
-        while let Some(record) = records.next_record() {
-            let record = record.unwrap();
-            found.push((record.offset.get(), record.value.unwrap().to_vec()));
-        }
-        bytes = &bytes[batch.size_in_bytes()..];
-    }
-    found
-}
-
 #[test]
 fn a_batch_that_stands_twice_behind_the_recovery_point_is_cut_once() {
     let disk = formatted();
@@ -601,24 +542,4 @@ fn a_lost_offset_index_is_made_again_also_for_what_lies_before_the_recovery_poin
     engine.close().unwrap();
     assert!(before.len() > 40, "{before:?}");
     assert_eq!(read(&disk), before);
-}
-
-// 30 batches of one record, flushed up to one of them; one says a wrong offset.
-fn killed_with_offset_of(number: i64, flushed: i64, wrong: i64) -> (SimDisk, i64) {
-    let disk = formatted();
-    let engine = Engine::open(config_on(&disk)).unwrap();
-    let log = create(&engine, LogConfig::default());
-    append_numbered(&log, 0..flushed);
-    log.flush().unwrap();
-    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
-    append_numbered(&log, flushed..30);
-    let batches = read_from(&log, number).to_bytes().unwrap();
-    let position = log.size_bytes() - batches.len() as u64;
-    let end = log.offsets().log_end.get();
-    let disk = disk.kill();
-    drop((log, engine));
-    let file =
-        disk.open(Path::new("/data/orders-0/00000000000000000000.log"), crate::io::OpenMode::ReadWrite);
-    file.unwrap().write_all_at(&wrong.to_be_bytes(), position).unwrap();
-    (disk, end)
 }

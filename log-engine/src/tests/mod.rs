@@ -12,6 +12,7 @@ mod ends;
 mod gaps;
 mod hints;
 mod intervals;
+mod kept;
 mod matrix;
 mod moves;
 mod policies;

@@ -15,6 +15,14 @@ fn filled() -> (Fixture, Engine, Arc<Log>) {
 
 /// Flips a byte of the batch that holds `offset`; answers its segment.
 fn damage(fixture: &Fixture, log: &Log, offset: i64) -> Offset {
+    rewrite_batch(fixture, log, offset, |batch| {
+        let at = batch.len() - 3;
+        batch[at] ^= 0x40;
+    })
+}
+
+/// Changes the batch that holds `offset`; answers its segment.
+fn rewrite_batch(fixture: &Fixture, log: &Log, offset: i64, change: impl Fn(&mut [u8])) -> Offset {
     let infos = log.segments_info();
     let segment = infos.iter().rfind(|info| info.base_offset.get() <= offset).unwrap();
     let path = fixture.log_dir().join(format!("{:020}.log", segment.base_offset.get()));
@@ -23,7 +31,7 @@ fn damage(fixture: &Fixture, log: &Log, offset: i64) -> Offset {
     while let Ok(batch) = BatchView::read(&bytes[at..]) {
         let size = batch.size_in_bytes();
         if batch.next_offset().get() > offset {
-            bytes[at + size - 3] ^= 0x40;
+            change(&mut bytes[at..at + size]);
             fs::write(&path, &bytes).unwrap();
             return segment.base_offset;
         }
@@ -65,6 +73,24 @@ fn a_damaged_batch_is_refused_and_all_others_are_served() {
     append_numbered(&log, 100..110);
     assert_eq!(engine.counts().damaged_ranges, 1);
     assert!(engine.counts().scrubbed_bytes > 0);
+}
+
+/// Both batches were served, at offsets that were not theirs.
+#[test]
+fn a_batch_that_says_a_wrong_offset_is_refused_and_its_neighbours_are_served() {
+    for wrong in [3, 44, 1 << 20] {
+        for offset in [42, 36] {
+            let (fixture, engine, log) = filled();
+            rewrite_batch(&fixture, &log, offset, |batch| {
+                batch[..8].copy_from_slice(&i64::to_be_bytes(wrong))
+            });
+            assert_eq!(engine.scrub().damaged, 1, "{offset} says {wrong}");
+            let [range] = &log.damaged_ranges()[..] else { panic!("one range: {:?}", log.damaged_ranges()) };
+            assert_eq!((range.first_offset.get(), range.next_offset.get()), (offset, offset + 1), "{wrong}");
+            assert!(matches!(read_at(&log, offset), Err(ReadError::Corrupt(_))), "{offset} says {wrong}");
+            assert_eq!(values_from(&log, offset + 1), numbered(offset + 1..100), "{offset} says {wrong}");
+        }
+    }
 }
 
 #[test]
