@@ -250,6 +250,10 @@ impl FlushFailures for DirState {
     fn flush_failed(&self, path: &Path, error: &io::Error) {
         self.fail("flush", path, copy_of(error));
     }
+
+    fn is_offline(&self) -> bool {
+        self.offline().is_some()
+    }
 }
 
 impl fmt::Debug for Home {

@@ -37,10 +37,22 @@ pub(super) fn carry_out(
     let mut group = to_writes(&plan, requests, &tried);
     queue.execute(&mut group);
     counters.add_queue(group.counts);
+    report_failures_told_to_others(dir, &mut group);
     for (planned, done) in plan.files.iter().zip(group.files) {
         judge_file(dir, planned, done, |member, verdict| verdicts[tried[member]] = verdict);
     }
     verdicts
+}
+
+// The kernel tells a failed write-back to one flush of a handle. Where somebody else flushed it meanwhile, in the background
+// or to close it, that one was told, has taken the directory offline, and ours succeeded without the bytes.
+fn report_failures_told_to_others(dir: &DirState, group: &mut WriteGroup) {
+    let Some(offline) = dir.offline() else { return };
+    for file in &mut group.files {
+        if let Some(Ok(())) = file.synced {
+            file.synced = Some(Err(io::Error::other(offline.to_string())));
+        }
+    }
 }
 
 fn place(request: &CommitRequest) -> Place {
@@ -99,4 +111,41 @@ pub(super) fn verdict_of_write(dir: &DirState, path: &Path, written: io::Result<
         Reach::Target => CommitError::NoSpace { path: path.to_owned(), error: Arc::new(error) },
         Reach::Directory => CommitError::Offline(Arc::clone(dir.fail("write", path, error))),
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::super::Durability;
+    use super::super::tests::{Target, request};
+    use super::*;
+    use crate::io::sim::SimDisk;
+    use crate::io::{Disk, OpenMode};
+
+    /// While it flushes, another thread's flush of the same handle is told of the failure.
+    struct Overtaken(Arc<DirState>);
+
+    impl WriteQueue for Overtaken {
+        fn execute(&mut self, group: &mut WriteGroup) {
+            self.0.fail("flush", Path::new("/data/f"), io::Error::from_raw_os_error(5));
+            for file in &mut group.files {
+                file.synced = file.sync.then_some(Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_failed_flush_that_another_thread_was_told_of_acknowledges_nothing() {
+        let disk = SimDisk::new();
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        let file = disk.open(Path::new("/data/f"), OpenMode::OpenOrCreate).unwrap();
+        let target = Arc::new(Target::default());
+        for (durability, acknowledged) in [(Durability::Sync, false), (Durability::Os, true)] {
+            let dir = Arc::new(DirState::new(Path::new("/data")));
+            let requests = [request(&file, &target, 0, 0, b"abcd", durability)];
+            let mut queue = Overtaken(Arc::clone(&dir));
+            let verdicts = carry_out(&dir, &requests, &mut queue, &Counters::default());
+            assert_eq!(verdicts[0].is_ok(), acknowledged, "{durability:?}: {verdicts:?}");
+        }
+    }
 }

@@ -463,16 +463,16 @@ impl Log {
             resolver,
             repetitions: Vec::new(),
         };
+        let position = tail.position;
+        tail.position += records.len() as u64;
         let request = CommitRequest {
-            file,
-            position: tail.position,
+            file: tail.active.set_out(file, tail.position),
+            position,
             bytes: records.freeze(),
             durability,
             target: Arc::clone(self) as Arc<dyn CommitTarget>,
             reservation: reservation.number,
         };
-        tail.position += request.bytes.len() as u64;
-        tail.active.set_out(&request.file, tail.position);
         tail.next_offset = reservation.end;
         tail.next_reservation += 1;
         tail.pending.push_back(Pending::Append(reservation));

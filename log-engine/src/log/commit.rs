@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::commit::{Chain, CommitError, CommitTarget};
 use crate::error::AppendError;
+use crate::io::is_shortage;
 use crate::producer::CompletedTxn;
 use crate::segment::Segment;
 
@@ -83,9 +84,13 @@ impl Log {
 
     fn publish_completed(&self, segment: &Segment, completed: &CompletedTxn) {
         let Some(aborted) = aborted_transaction(completed) else { return };
-        // Without this entry a reader would take aborted records for committed ones.
-        if let Err(error) = segment.publish_aborted(&aborted) {
-            self.fail_directory("index write", &error);
+        match segment.publish_aborted(&aborted) {
+            Err(error) if is_shortage(&error) => {
+                tracing::warn!("an aborted transaction of {} is only in memory yet: {error}", self.partition);
+            }
+            // Without this entry a reader would take aborted records for committed ones, now or after a start.
+            Err(error) => self.fail_directory("index write", &error),
+            Ok(()) => {}
         }
     }
 
@@ -124,8 +129,7 @@ impl Log {
 
     fn fall_back_to_published(&self, tail: &mut Tail, abandoned: &[Arc<Segment>]) -> std::io::Result<()> {
         for segment in abandoned {
-            segment.mark_deleted()?;
-            segment.remove()?;
+            segment.discard()?;
         }
         let active = Arc::clone(self.segments().active());
         active.cut_to_published()?;

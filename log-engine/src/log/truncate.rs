@@ -12,10 +12,13 @@ use std::sync::Arc;
 use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 
-use crate::checkpoint::{self, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, ReadCheckpointError};
+use crate::checkpoint::{
+    self, CLEANER_FILE, LOG_START_FILE, OffsetsByPartition, RECOVERY_POINT_FILE, REPLICATION_FILE,
+    ReadCheckpointError,
+};
 use crate::error::TruncateError;
 use crate::home::Home;
-use crate::io::{OpenMode, atomic_replace};
+use crate::io::{OpenMode, atomic_replace, is_shortage};
 use crate::log_dir::CUTTING_FILE;
 use crate::producer::ProducerStates;
 use crate::segment::scan::ReadMode;
@@ -44,18 +47,38 @@ impl Log {
             drop((tail, flushed, exchange));
             return self.truncate_fully_and_start_at(end).map(|()| true);
         }
+        // Whoever writes checkpoints meanwhile finds these.
+        self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
+        self.compaction.cut_to(end);
+        self.prepare_cut(end.next(), Some(end))?;
         let cut = self.cut_to(&mut tail, end);
         cut.inspect_err(|error| self.fail_half_done(error)).map(|()| true)
+    }
+
+    // What a shortage may refuse, before anything is cut: then the log is as it was. Its segments from `from` on are about to
+    // go, and the one before is about to be cut.
+    fn prepare_cut(&self, from: Offset, checkpoints_to: Option<Offset>) -> io::Result<()> {
+        let segments: Vec<Arc<Segment>> = self.segments().iter().cloned().collect();
+        let kept = segments.iter().take_while(|segment| segment.base_offset < from).count();
+        let prepare = || {
+            segments[kept.saturating_sub(1)..].iter().try_for_each(|segment| segment.open_for_good())?;
+            checkpoints_to.map_or(Ok(()), |to| self.lower_checkpoints(to))?;
+            self.note_cut_begun()
+        };
+        prepare().inspect_err(|error| {
+            segments.iter().for_each(|segment| segment.open_as_needed());
+            if !is_shortage(error) {
+                self.fail_directory("truncate", error);
+            }
+        })
     }
 
     fn cut_to(self: &Arc<Self>, tail: &mut Tail, end: Offset) -> Result<(), TruncateError> {
         // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
         self.offsets.truncate(end, None);
         self.home.note_stale();
-        self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
-        self.compaction.cut_to(end);
+        // The high watermark, where somebody has written it since.
         self.lower_checkpoints(end)?;
-        self.note_cut_begun()?;
         let behind = self.segments_mut().take_from(end.next());
         mark_all_deleted(&behind)?;
         remove_all(&behind)?;
@@ -64,8 +87,10 @@ impl Log {
         let position =
             active.batch_reaching(end, size, ReadMode::Blocking)?.map_or(size, |batch| batch.position);
         active.truncate(position, end)?;
+        self.quarantine.cut_to(end);
         remove_snapshots(&self.home.disk, &self.path.get(), |offset| offset > end)?;
         self.make_cut_durable(&active)?;
+        active.open_as_needed();
         self.note_cut_done();
         self.cut_epochs(tail, end);
         tail.next_offset = end;
@@ -89,13 +114,13 @@ impl Log {
         let _exchange = self.compaction.exchange();
         let _flushed = self.flushed();
         let mut tail = self.open_and_drained()?;
+        self.prepare_cut(Offset::ZERO, None)?;
         self.start_over(&mut tail, start).inspect_err(|error| self.fail_half_done(error))
     }
 
     fn start_over(self: &Arc<Self>, tail: &mut Tail, start: Offset) -> Result<(), TruncateError> {
         self.compaction.cut_to(start);
         self.recovery_point.fetch_min(start.get(), Ordering::AcqRel);
-        self.note_cut_begun()?;
         self.offsets.truncate(self.offsets.log_start(), None);
         let old = {
             let mut segments = self.segments_mut();
@@ -104,6 +129,7 @@ impl Log {
         };
         mark_all_deleted(&old)?;
         remove_all(&old)?;
+        self.quarantine.cut_to(Offset::ZERO);
         let fresh = Segment::create(&self.path, start, self.home.clock.now())?;
         remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
         self.make_cut_durable(&fresh)?;
@@ -154,23 +180,36 @@ impl Log {
         self.fail_directory("truncate", &io::Error::other(error.to_string()));
     }
 
-    // A start believes what lies below the recovery point and sets aside what lies below the log start: where records will
-    // be written anew, no checkpoint may name later offsets any more.
+    // A start believes what lies below the recovery point, sets aside what lies below the log start, and takes a hole before
+    // what was compacted for one that compaction left: where records will be written anew, no checkpoint may name later
+    // offsets any more.
     fn lower_checkpoints(&self, to: Offset) -> io::Result<()> {
         let mut written = self.home.checkpoints();
         self.noted_recovery_point.fetch_min(to.get(), Ordering::AcqRel);
-        for name in [RECOVERY_POINT_FILE, LOG_START_FILE] {
-            let path = self.home.path.join(name);
-            let mut offsets = self.read_checkpoint(&path)?;
-            match offsets.get_mut(&self.partition) {
-                Some(offset) if *offset > to => *offset = to,
-                _ => continue,
+        for name in [RECOVERY_POINT_FILE, LOG_START_FILE, REPLICATION_FILE] {
+            if let Some(text) = self.lower_in(name, to)? {
+                written.insert(name, text);
             }
-            let text = checkpoint::format_offsets(&offsets);
-            atomic_replace(&*self.home.disk, &path, text.as_bytes())?;
-            written.insert(name, text);
+        }
+        drop(written);
+        let mut written = self.home.cleaner_checkpoint();
+        if let Some(text) = self.lower_in(CLEANER_FILE, to)? {
+            *written = Some(text);
         }
         Ok(())
+    }
+
+    // Answers the file's text where it was changed.
+    fn lower_in(&self, name: &str, to: Offset) -> io::Result<Option<String>> {
+        let path = self.home.path.join(name);
+        let mut offsets = self.read_checkpoint(&path)?;
+        match offsets.get_mut(&self.partition) {
+            Some(offset) if *offset > to => *offset = to,
+            _ => return Ok(None),
+        }
+        let text = checkpoint::format_offsets(&offsets);
+        atomic_replace(&*self.home.disk, &path, text.as_bytes())?;
+        Ok(Some(text))
     }
 
     /// The checkpoint says where the recovery point is now.
@@ -215,8 +254,9 @@ impl Log {
     /// Finishes a cut that a crash has interrupted, where there is one: what is there is so on the disk, too.
     pub(super) fn finish_cut(&self) -> io::Result<()> {
         let path = self.path.get().join(CUTTING_FILE);
-        if self.home.disk.metadata(&path).is_err() {
-            return Ok(());
+        match self.home.disk.metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            looked => looked.map(drop)?,
         }
         let active = Arc::clone(self.segments().active());
         self.make_cut_durable(&active)?;

@@ -12,7 +12,7 @@
 //! Closed files are opened by their names, under the lock that names change under.
 
 use std::io;
-use std::sync::{Arc, MutexGuard, TryLockError, Weak};
+use std::sync::{MutexGuard, TryLockError, Weak};
 
 use crate::io::{FileHandle, OpenMode};
 
@@ -104,13 +104,13 @@ impl Segment {
     }
 
     /// Records are about to be written to `file`, which is this segment's, up to `end`: it stays open until they are flushed.
-    pub(crate) fn set_out(&self, file: &FileHandle, end: u64) {
+    /// Answers the file to write to: the one that is open by now, so that all of the file's writes go through one handle, which
+    /// a failed flush is told to.
+    pub(crate) fn set_out(&self, file: FileHandle, end: u64) -> FileHandle {
         self.change(|state, names| {
-            if state.log_file.is_none() {
-                state.log_file = Some(names.keep(Arc::clone(file)));
-            }
             state.flushed.written = end;
-        });
+            state.log_file.get_or_insert_with(|| names.keep(file)).handle()
+        })
     }
 
     /// Changes what may have files opened by it.
@@ -263,6 +263,7 @@ impl Segment {
     // `None` if there never was one. What is no entry at its end goes.
     fn txn_index_to_sync(&self, files: &Files<'_>) -> io::Result<Option<FileHandle>> {
         if self.state().txn_index.opened().is_none()
+            && !self.state().txn_index.has_unwritten()
             && let Err(error) = self.names.metadata(FileType::TxnIndex)
         {
             return ignore_missing(Err(error)).map(|()| None);
@@ -270,6 +271,7 @@ impl Segment {
         let file = self.open_txn_index(files)?;
         let length = file.len()?;
         self.change(|state, names| {
+            state.txn_index.write_unwritten(names)?;
             if length > state.txn_index.len_in_bytes() {
                 state.txn_index.trim(names)?;
             }
@@ -287,7 +289,7 @@ impl Segment {
         if state.flushed.for_good || std::mem::take(&mut state.flushed.used) {
             return Closing::InUse;
         }
-        close_if_complete(state)
+        self.close_if_complete(state)
     }
 
     /// The same, flushing what is not flushed. A flush that fails takes the directory offline.
@@ -301,7 +303,21 @@ impl Segment {
         let synced = self.sync_all(&self.opened_files());
         self.end_flush(confirming, &synced);
         drop(files);
-        close_if_complete(self.state())
+        self.close_if_complete(self.state())
+    }
+
+    fn close_if_complete(&self, mut state: MutexGuard<'_, State>) -> Closing {
+        if state.flushed.for_good {
+            return Closing::InUse;
+        }
+        // Of an offline directory nothing is flushed, and nothing acknowledged, ever again.
+        if !state.flushed.is_complete() && !self.names.site().failures.is_offline() {
+            return Closing::Unflushed;
+        }
+        state.log_file = None;
+        state.close_indexes();
+        state.flushed.in_ring = false;
+        Closing::Closed
     }
 
     fn opened_files(&self) -> Vec<FileHandle> {
@@ -310,16 +326,6 @@ impl Segment {
         let indexes = [state.offset_index.opened(), state.time_index.opened(), state.txn_index.opened()];
         log_file.into_iter().chain(indexes.into_iter().flatten()).collect()
     }
-}
-
-fn close_if_complete(mut state: MutexGuard<'_, State>) -> Closing {
-    if !state.flushed.is_complete() {
-        return Closing::Unflushed;
-    }
-    state.log_file = None;
-    state.close_indexes();
-    state.flushed.in_ring = false;
-    Closing::Closed
 }
 
 impl State {

@@ -292,6 +292,13 @@ impl Segment {
         self.deleted_files().iter().try_for_each(|path| ignore_missing(disk.remove_file(path)))
     }
 
+    /// Removes the files of a segment that nobody has read, without opening any.
+    pub(crate) fn discard(&self) -> io::Result<()> {
+        let _files = self.files();
+        let names = FileType::ALL.map(|file_type| self.names.path_in(file_type, FileState::Live));
+        names.iter().try_for_each(|path| ignore_missing(self.names.disk().remove_file(path)))
+    }
+
     fn rename_files(&self, _files: &Files<'_>, from: FileState, to: FileState) -> io::Result<()> {
         for file_type in [FileType::Log, FileType::OffsetIndex, FileType::TimeIndex, FileType::TxnIndex] {
             let (from, to) = (self.names.path_in(file_type, from), self.names.path_in(file_type, to));

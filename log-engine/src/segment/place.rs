@@ -23,6 +23,9 @@ pub(crate) struct Site {
 pub(crate) trait FlushFailures: Send + Sync + std::fmt::Debug {
     /// A flush of the file at `path` failed: nobody knows what of it is on the disk.
     fn flush_failed(&self, path: &Path, error: &io::Error);
+
+    /// Whether the directory is offline: nobody hopes for its files any more.
+    fn is_offline(&self) -> bool;
 }
 
 /// Where a log lies; it changes when the log is deleted.

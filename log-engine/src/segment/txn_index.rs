@@ -8,7 +8,8 @@
 //! 26 last stable offset i64 | when the marker was appended
 //! ```
 //!
-//! Entries are rare and written as they come.
+//! Entries are rare and written as they come. Those for which there is no room, or no descriptor, stay in memory until the
+//! next flush: readers of committed records need them at once.
 
 use std::io;
 use std::path::Path;
@@ -81,7 +82,9 @@ const ENTRIES_PER_READ: usize = 128;
 #[derive(Debug)]
 pub(crate) struct TxnIndex {
     file: Option<KeptFile>,
+    // In the file.
     entries: u64,
+    unwritten: Vec<AbortedTransaction>,
 }
 
 impl TxnIndex {
@@ -93,11 +96,11 @@ impl TxnIndex {
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
             Err(error) => return Err(error),
         };
-        Ok(Self { file: None, entries: length / ENTRY_LEN as u64 })
+        Ok(Self { entries: length / ENTRY_LEN as u64, ..Self::empty() })
     }
 
     pub(crate) fn empty() -> Self {
-        Self { file: None, entries: 0 }
+        Self { file: None, entries: 0, unwritten: Vec::new() }
     }
 
     pub(crate) fn close(&mut self) {
@@ -125,10 +128,26 @@ impl TxnIndex {
         self.file.get_or_insert(file).handle()
     }
 
+    /// Appends an entry, which readers find whatever this answers.
     pub(crate) fn append(&mut self, names: &Names, entry: &AbortedTransaction) -> io::Result<()> {
-        let position = self.entries * ENTRY_LEN as u64;
-        self.handle(names)?.write_all_at(&entry.encode(), position)?;
-        self.entries += 1;
+        self.unwritten.push(*entry);
+        self.write_unwritten(names)
+    }
+
+    /// Whether there are entries that the file lacks.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
+    /// Hands the entries in memory to the operating system.
+    pub(crate) fn write_unwritten(&mut self, names: &Names) -> io::Result<()> {
+        if self.has_unwritten() {
+            let bytes: Vec<u8> = self.unwritten.iter().flat_map(AbortedTransaction::encode).collect();
+            let position = self.len_in_bytes();
+            self.handle(names)?.write_all_at(&bytes, position)?;
+            self.entries += self.unwritten.len() as u64;
+            self.unwritten = Vec::new();
+        }
         Ok(())
     }
 
@@ -147,12 +166,13 @@ impl TxnIndex {
         if !is_there {
             atomic_replace(&**names.disk(), &names.path(FileType::TxnIndex), &bytes)?;
         }
-        (self.file, self.entries) = (None, entries.len() as u64);
+        *self = Self { entries: entries.len() as u64, ..Self::empty() };
         Ok(())
     }
 
     /// The file holds exactly the entries; `None` if there never was one.
     pub(crate) fn trim(&mut self, names: &Names) -> io::Result<Option<FileHandle>> {
+        self.write_unwritten(names)?;
         if self.entries == 0 && self.file.is_none() {
             match names.metadata(FileType::TxnIndex) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -167,6 +187,7 @@ impl TxnIndex {
 
     /// Drops the entries of transactions that end at or after `end`.
     pub(crate) fn truncate_to(&mut self, names: &Names, end: Offset) -> io::Result<()> {
+        self.unwritten.retain(|entry| entry.last_offset < end);
         if self.entries == 0 {
             return self.trim(names).map(drop);
         }
@@ -195,13 +216,14 @@ impl TxnIndex {
     }
 
     pub(crate) fn view(&mut self, names: &Names, mode: ReadMode) -> io::Result<TxnIndexView> {
+        let unwritten = self.unwritten.clone();
         if self.entries == 0 {
-            return Ok(TxnIndexView { file: None, entries: 0 });
+            return Ok(TxnIndexView { file: None, entries: 0, unwritten });
         }
         if self.file.is_none() && mode == ReadMode::CachedOnly {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        Ok(TxnIndexView { file: Some(self.handle(names)?), entries: self.entries })
+        Ok(TxnIndexView { file: Some(self.handle(names)?), entries: self.entries, unwritten })
     }
 
     fn handle(&mut self, names: &Names) -> io::Result<FileHandle> {
@@ -217,6 +239,7 @@ impl TxnIndex {
 pub(crate) struct TxnIndexView {
     file: Option<FileHandle>,
     entries: u64,
+    unwritten: Vec<AbortedTransaction>,
 }
 
 impl TxnIndexView {
@@ -226,7 +249,26 @@ impl TxnIndexView {
         mode: ReadMode,
         mut visit: impl FnMut(AbortedTransaction) -> bool,
     ) -> io::Result<()> {
-        let Some(file) = &self.file else { return Ok(()) };
+        if let Some(file) = &self.file
+            && !self.for_each_in(file, mode, &mut visit)?
+        {
+            return Ok(());
+        }
+        for entry in &self.unwritten {
+            if !visit(*entry) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    // Answers whether more were asked for.
+    fn for_each_in(
+        &self,
+        file: &FileHandle,
+        mode: ReadMode,
+        visit: &mut impl FnMut(AbortedTransaction) -> bool,
+    ) -> io::Result<bool> {
         let mut bytes = [0; ENTRIES_PER_READ * ENTRY_LEN];
         let mut done = 0;
         while done < self.entries {
@@ -234,14 +276,14 @@ impl TxnIndexView {
             let stretch = &mut bytes[..count as usize * ENTRY_LEN];
             read_exact(&**file, stretch, done * ENTRY_LEN as u64, mode)?;
             for entry in stretch.as_chunks().0 {
-                let Some(entry) = AbortedTransaction::decode(entry) else { return Ok(()) };
+                let Some(entry) = AbortedTransaction::decode(entry) else { return Ok(true) };
                 if !visit(entry) {
-                    return Ok(());
+                    return Ok(false);
                 }
             }
             done += count;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 
 use super::*;
-use crate::io::sim::SimDisk;
+use crate::io::sim::{Fault, Operation, SimDisk};
 use crate::tests::crash::{config_on, formatted, opened};
 use crate::tests::sharing::engine_on;
 
@@ -74,6 +74,108 @@ fn a_cut_that_a_kill_interrupts_is_not_undone_by_a_power_loss_after_the_next_sta
         }
     }
     assert!(cut > 50, "a cut was interrupted too early {cut} times");
+}
+
+/// After a kill the cleaner's checkpoint named offsets that were cut, and so had a start take a hole behind the cut for what
+/// compaction leaves; and the high watermark was that of the records that went.
+#[test]
+fn before_anything_is_appended_behind_a_cut_no_checkpoint_names_a_later_offset() {
+    for starts_over in [false, true] {
+        let disk = formatted();
+        let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
+        let log = create(&engine, small_segments());
+        append_numbered(&log, 0..20);
+        log.set_high_watermark(Offset::new(20));
+        log.set_cleaned_to(Offset::new(20));
+        log.flush().unwrap();
+        crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+        if starts_over {
+            log.truncate_fully_and_start_at(Offset::new(5)).unwrap();
+        } else {
+            assert!(log.truncate_to(Offset::new(5)).unwrap());
+        }
+        let shared: Arc<dyn crate::io::Disk> = Arc::new(disk.clone());
+        for name in [
+            crate::checkpoint::RECOVERY_POINT_FILE,
+            crate::checkpoint::REPLICATION_FILE,
+            crate::checkpoint::CLEANER_FILE,
+        ] {
+            let path = Path::new("/data").join(name);
+            let offsets =
+                crate::checkpoint::read_offsets(&shared, &path).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(offsets.get(&orders()), Some(&Offset::new(5)), "{name}, {starts_over}");
+        }
+    }
+}
+
+/// A follower was cut, and got records of another leader; then it was killed. The checkpoint still knew a newer epoch, which
+/// had begun among what was cut.
+#[test]
+fn an_epoch_that_was_cut_off_does_not_come_back_in_a_kill() {
+    let disk = formatted();
+    let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
+    let log = create(&engine, small_segments());
+    let in_epoch = |epoch: i32, count: usize| {
+        for _ in 0..count {
+            let request = AppendRequest::from_client(batch_of(&[b"x"], NOW), LeaderEpoch::new(epoch));
+            log.append(request).unwrap().wait().unwrap();
+        }
+    };
+    in_epoch(1, 3);
+    log.begin_epoch(LeaderEpoch::new(5)).unwrap();
+    in_epoch(5, 3);
+    log.truncate_to(Offset::new(2)).unwrap();
+    in_epoch(4, 3);
+    let epochs = |log: &Log| -> Vec<_> {
+        (1..=5)
+            .map(|epoch| {
+                log.epoch_end_offset(LeaderEpoch::new(epoch)).map(|(epoch, end)| (epoch.get(), end.get()))
+            })
+            .collect()
+    };
+    let before = epochs(&log);
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch::new(4)));
+    let disk = disk.kill();
+    drop((log, engine));
+    let (_engine, log) = opened(&disk);
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch::new(4)));
+    assert_eq!(epochs(&log), before);
+}
+
+/// A full disk, or a want of descriptors, took the directory offline.
+#[test]
+fn a_shortage_refuses_a_cut_and_leaves_the_log_as_it_is() {
+    for (operation, errno) in [(Operation::Open, 28), (Operation::Open, 24), (Operation::Write, 28)] {
+        let disk = formatted();
+        let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
+        let log = create(&engine, small_segments());
+        append_numbered(&log, 0..20);
+        log.flush().unwrap();
+        crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+        disk.inject(Fault::next(operation, errno).times(u64::MAX));
+        assert!(log.truncate_to(Offset::new(5)).is_err(), "{operation:?} {errno}");
+        disk.clear_faults();
+        assert!(log.home().dir_state().offline().is_none(), "{operation:?} {errno}");
+        assert_eq!(values_from(&log, 0), numbered(0..20));
+        append_numbered(&log, 20..22);
+        assert!(log.truncate_to(Offset::new(5)).unwrap());
+        append_numbered(&log, 5..8);
+        assert_eq!(values_from(&log, 0), numbered(0..8));
+    }
+}
+
+/// Not being able to look was taken for there being none.
+#[test]
+fn a_start_that_cannot_see_whether_a_cut_was_interrupted_does_not_go_on() {
+    let disk = formatted();
+    let engine = Engine::open(config_on(&disk)).unwrap();
+    append_numbered(&create(&engine, small_segments()), 0..3);
+    let disk = disk.kill();
+    drop(engine);
+    disk.inject(Fault::next(Operation::Read, 5).on(crate::log_dir::CUTTING_FILE));
+    let report = Engine::open(config_on(&disk));
+    assert_eq!(disk.faults_struck(), 1);
+    assert!(report.is_err());
 }
 
 fn disk_names(engine: &Engine, log: &str, ending: &str) -> Vec<String> {

@@ -169,6 +169,94 @@ fn a_flush_that_fails_while_files_are_closed_takes_the_directory_offline() {
     ));
 }
 
+/// Nothing could close them, and each eviction of a healthy directory flushed them again.
+#[test]
+fn files_of_an_offline_directory_are_closed_and_never_flushed_again() {
+    let disk = SimDisk::new();
+    let mut config = config_on_with(&disk);
+    let shared: Arc<dyn crate::io::Disk> = Arc::new(disk.clone());
+    let meta = MetaProperties { cluster_id: "test".into(), node_id: 1, directory_id: None };
+    log_dir::format(&shared, Path::new("/other"), &meta, TimestampMs::new(NOW)).unwrap();
+    config.directories.push(PathBuf::from("/other"));
+    config.open_files_max = Some(OPEN_FILES_MAX);
+    let engine = Engine::open(config).unwrap();
+    let log = |partition, dir: &str| {
+        let partition = TopicPartition::new("orders", partition);
+        engine
+            .create_log(&partition, TopicId::new([7; 16]), LogConfig::default(), Some(Path::new(dir)))
+            .unwrap()
+    };
+    let failing: Vec<_> = (0..5).map(|partition| log(partition, "/data")).collect();
+    failing.iter().for_each(|log| append_numbered(log, 0..1));
+    disk.inject(Fault::next(Operation::Sync, 5).on("/data/").times(u64::MAX));
+    assert!(failing[0].flush().is_err());
+    let struck = disk.faults_struck();
+    for partition in 5..15 {
+        let log = log(partition, "/other");
+        append_numbered(&log, 0..1);
+        log.flush().unwrap();
+    }
+    assert_eq!(disk.faults_struck(), struck, "files that nobody waits for were flushed");
+    assert!(engine.open_files() <= OPEN_FILES_MAX + BEYOND_FOR_EACH_THREAD, "{}", engine.open_files());
+}
+
+/// An append that had opened the file itself wrote through its own handle, beside the one that others had opened since.
+#[test]
+fn all_appends_to_a_file_go_through_the_handle_that_is_open() {
+    let disk = SimDisk::new();
+    let engine = engine_on(&disk);
+    let log = create(&engine, LogConfig::default());
+    let path = crate::segment::LogPath::new(&log.home().site, PathBuf::from("/data/orders-0"));
+    let segment = crate::segment::Segment::create(&path, Offset::new(1000), TimestampMs::new(NOW)).unwrap();
+    let kept = segment.file().unwrap();
+    let name = Path::new("/data/orders-0/00000000000000001000.log");
+    let other = crate::io::Disk::open(&disk, name, crate::io::OpenMode::ReadWrite).unwrap();
+    assert!(Arc::ptr_eq(&segment.set_out(other, 10), &kept));
+}
+
+/// Each of them took the directory offline.
+#[test]
+fn without_descriptors_or_room_an_aborted_transaction_is_known_and_a_failed_append_is_undone() {
+    use crate::tests::crash::{end_transaction, of_producer, store};
+    for (operation, errno) in [(Operation::Open, EMFILE), (Operation::Write, 28)] {
+        let disk = SimDisk::new();
+        let engine = engine_on(&disk);
+        let log = create(&engine, LogConfig::default());
+        let aborted = |log: &Log| {
+            log.set_high_watermark(log.offsets().log_end);
+            log.read(&ReadRequest::from_start(Isolation::LastStable)).unwrap().aborted
+        };
+        store(&log, of_producer(1, 0, true));
+        disk.inject(Fault::next(operation, errno).on(".txnindex").times(u64::MAX));
+        end_transaction(&log, 1, crate::batch::control::TxnOutcome::Abort);
+        assert!(log.home().dir_state().offline().is_none(), "{operation:?}");
+        let before = aborted(&log);
+        assert_eq!(before.len(), 1, "{operation:?}");
+        assert!(log.flush().is_err(), "the recovery point must not pass it");
+        disk.clear_faults();
+        log.flush().unwrap();
+        assert_eq!(aborted(&log), before);
+
+        disk.inject(Fault::next(Operation::Open, EMFILE).times(u64::MAX));
+        disk.inject(Fault::next(Operation::Write, 28).on(".log"));
+        let request = AppendRequest::from_client(batch_of(&[b"x"], NOW), LeaderEpoch::new(0));
+        assert!(log.append(request).and_then(|ticket| ticket.wait()).is_err());
+        assert!(log.home().dir_state().offline().is_none(), "{operation:?}");
+        disk.clear_faults();
+        assert_eq!(append(&log, &[b"y"]).first_offset.get(), 2);
+        engine.close().unwrap();
+        drop((log, engine));
+        let engine = Engine::open(config_on_again(&disk)).unwrap();
+        assert_eq!(aborted(&engine.log(&orders()).unwrap()), before, "after a start");
+    }
+}
+
+fn config_on_again(disk: &SimDisk) -> EngineConfig {
+    let mut config = EngineConfig::new([PathBuf::from("/data")], 1);
+    config.disk = DiskChoice::Given(Arc::new(disk.clone()));
+    config
+}
+
 fn config_on_with(disk: &SimDisk) -> EngineConfig {
     drop(engine_on(disk));
     let mut config = EngineConfig::new([PathBuf::from("/data")], 1);
