@@ -260,10 +260,10 @@ impl<'a> Recovery<'a> {
         let mut last: Option<BatchAt> = None;
         let mut unreadable = Ok(());
         let rebuilt = rebuild(&request, |batch| {
-            // Newer ones that the checkpoint knows of begin further behind; epochs below the log start it has dropped.
-            if batch.at.last_offset >= seed.log_start {
-                *epochs_dirty |=
-                    epochs.learn(batch.at.leader_epoch, batch.at.base_offset, batch.at.last_offset);
+            // The epochs of what lies before the recovery point were flushed with it, and those below the log start dropped.
+            if batch.at.last_offset >= seed.log_start.max(seed.recovery_point) {
+                let first = batch.at.base_offset.max(seed.log_start);
+                *epochs_dirty |= epochs.learn(batch.at.leader_epoch, first, batch.at.last_offset);
             }
             if last.is_none() && producers.end_offset() < batch.at.base_offset {
                 // What was believed, and so not looked at, was written by somebody too.
