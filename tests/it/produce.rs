@@ -87,12 +87,29 @@ fn every_partition_of_a_request_has_its_own_answer() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_refused_with_kafkas_error_and_nothing_is_stored() {
-    let klamm = Klamm::start(&[]);
+fn what_breaks_a_rule_is_refused_with_kafkas_error_and_harms_nothing_that_is_stored() {
+    const TOPICS: [&str; 3] = ["t", "compacted", "small"];
+    let mut klamm = Klamm::start(&[]);
     let mut client = klamm.with_topic("t", 1);
     create(&mut client, "compacted", 1, &[("cleanup.policy", "compact")]);
     create(&mut client, "small", 1, &[("max.message.bytes", "200")]);
     let good = batch(Compression::None, NOW, &[b"good"]);
+    let keyed = batch_of(&[(Some(b"key"), b"good")]);
+    for offset in 0..3 {
+        for (topic, records) in [("t", &good), ("compacted", &keyed), ("small", &good)] {
+            assert_eq!(try_produce(&klamm, topic, 0, -1, records), (ErrorCode::None, offset));
+        }
+    }
+    // What clients read, and what lies on the disk.
+    let stored = |klamm: &Klamm| {
+        TOPICS.map(|topic| {
+            let log = klamm.directory().join(format!("data/{topic}-0/00000000000000000000.log"));
+            (fetch(&mut klamm.client(), topic, 0), std::fs::read(log).expect("the segment"))
+        })
+    };
+    let before = stored(&klamm);
+    assert!(before.iter().all(|((error, read), written)| *error == ErrorCode::None && read == written));
+
     let changed = |at: usize, byte: u8| {
         let mut bytes = good.clone();
         bytes[at] = byte;
@@ -104,7 +121,7 @@ fn what_breaks_a_rule_is_refused_with_kafkas_error_and_nothing_is_stored() {
     let mut unknown_codec = good.clone();
     unknown_codec[22] |= 5;
     reseal(&mut unknown_codec);
-    let rows: [(&str, &[u8], ErrorCode); 10] = [
+    let rows: [(&str, &[u8], ErrorCode); 11] = [
         ("t", &changed(good.len() - 1, b'!'), ErrorCode::CorruptMessage),
         ("t", &changed(16, 1), ErrorCode::InvalidRecord),
         ("t", &changed(16, 7), ErrorCode::CorruptMessage),
@@ -115,13 +132,28 @@ fn what_breaks_a_rule_is_refused_with_kafkas_error_and_nothing_is_stored() {
         ("t", &future, ErrorCode::InvalidTimestamp),
         ("small", &large, ErrorCode::MessageTooLarge),
         ("compacted", &good, ErrorCode::InvalidRecord),
+        ("nowhere", &good, ErrorCode::UnknownTopicOrPartition),
     ];
     for (number, (topic, records, error)) in rows.into_iter().enumerate() {
         assert_eq!(try_produce(&klamm, topic, 0, -1, records), (error, -1), "row {number}");
+        assert!(stored(&klamm) == before, "row {number} changed what is stored");
     }
     assert_eq!(try_produce(&klamm, "t", 0, 2, &good).0, ErrorCode::InvalidRequiredAcks);
-    assert_eq!(try_produce(&klamm, "nowhere", 0, 1, &good).0, ErrorCode::UnknownTopicOrPartition);
-    assert_eq!(try_produce(&klamm, "t", 0, 1, &good), (ErrorCode::None, 0), "nothing was stored before");
+    assert!(stored(&klamm) == before);
+    drop(client);
+    klamm.restart();
+    assert!(stored(&klamm) == before);
+    assert_eq!(try_produce(&klamm, "t", 0, 1, &good), (ErrorCode::None, 3), "nothing was stored meanwhile");
+}
+
+/// One batch of records with these keys and values.
+fn batch_of(records: &[(Option<&[u8]>, &[u8])]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Compression::None);
+    for &(key, value) in records {
+        let record = NewRecord { timestamp: NOW, key, value: Some(value), ..NewRecord::default() };
+        builder.append(&record).expect("fits");
+    }
+    builder.finish().expect("a batch")
 }
 
 #[test]
@@ -154,13 +186,7 @@ fn refused_records_are_named_one_by_one() {
     let klamm = Klamm::start(&[]);
     let mut client = klamm.client();
     create(&mut client, "compacted", 1, &[("cleanup.policy", "compact")]);
-    let mut builder = BatchBuilder::new(Compression::None);
-    for key in [Some(&b"k"[..]), None, Some(b"k"), None] {
-        builder
-            .append(&NewRecord { timestamp: NOW, key, value: Some(b"v"), ..NewRecord::default() })
-            .expect("fits");
-    }
-    let records = builder.finish().expect("a batch");
+    let records = batch_of(&[(Some(b"k"), b"v"), (None, b"v"), (Some(b"k"), b"v"), (None, b"v")]);
     let (error, message, problems) = client
         .produce("compacted", 0, -1, &records, |answer| {
             let problems: Vec<_> = answer
