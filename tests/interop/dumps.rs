@@ -1,11 +1,12 @@
 //! Kafka's dump tool and ours over the same files: the same text, byte for byte.
 //!
-//! Where Kafka's tool finds something wrong, it complains on standard error and gives up or goes on as if nothing were.
-//! Ours prints at least the same; whether it is damage is for the dump tool's own tests.
+//! What Kafka's tool complains of on standard error, ours complains of in the same words. Where Kafka's tool ends by an
+//! exception, ours prints the same up to there, then says file, position and rule; what follows is for the dump tool's own
+//! tests, which know what was damaged.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use klamm_tests::binaries;
 use klamm_tests::oracle::Oracle;
@@ -30,8 +31,8 @@ pub(crate) fn agree(oracle: &Oracle, data: &Path) -> Vec<String> {
         .zip(codes)
         .filter_map(|((output, arguments), code)| {
             let kafkas = fs::read(output).expect("Dump wrote what Kafka printed");
-            let complained = code != 0 || output.with_extension("stderr").exists();
-            difference(data, arguments, &kafkas, complained)
+            let told = fs::read_to_string(output.with_extension("stderr")).unwrap_or_default();
+            difference(data, arguments, &Kafkas { text: kafkas, told, code })
         })
         .collect();
     assert!(
@@ -102,25 +103,44 @@ fn arguments(data: &Path, file: &str) -> Vec<String> {
     flags.iter().map(|flag| format!("--files {file} {flag}").trim_end().to_owned()).collect()
 }
 
-fn difference(data: &Path, arguments: &str, kafkas: &[u8], complained: bool) -> Option<String> {
+/// What Kafka's tool printed, what it complained of, `@` standing for where it ran, and how it ended.
+struct Kafkas {
+    text: Vec<u8>,
+    told: String,
+    code: i32,
+}
+
+impl Kafkas {
+    fn is_matched_by(&self, ours: &Output, file: &str, data: &Path) -> bool {
+        let told = String::from_utf8_lossy(&ours.stderr);
+        if self.code == 0 {
+            let same = ours.stdout == self.text && told == self.told.replace('@', &data.to_string_lossy());
+            return same && (ours.status.success() || !told.is_empty());
+        }
+        ours.stdout.starts_with(&self.text)
+            && ours.status.code() == Some(1)
+            && told.starts_with(&format!("{file}: position "))
+    }
+}
+
+fn difference(data: &Path, arguments: &str, kafkas: &Kafkas) -> Option<String> {
     let mut tool = Command::new(binaries::kafka_dump_log());
     let ours = output_of(tool.args(arguments.split(' ')).current_dir(data), b"");
-    let same = if complained {
-        ours.stdout.starts_with(kafkas)
-    } else {
-        ours.stdout == kafkas && ours.status.success()
-    };
-    if same {
+    let file = arguments.split(' ').nth(1).expect("the file is named first");
+    if kafkas.is_matched_by(&ours, file, data) {
         return None;
     }
-    let texts = [kafkas, &ours.stdout].map(String::from_utf8_lossy);
+    let texts = [&kafkas.text, &ours.stdout].map(|text| String::from_utf8_lossy(text));
     let mut lines = texts[0].lines().zip(texts[1].lines()).enumerate();
     let first = lines.find(|(_, (kafka, klamm))| kafka != klamm);
     let lines = first.map_or_else(
         || format!("  {} lines against {}", texts[0].lines().count(), texts[1].lines().count()),
         |(number, (kafka, klamm))| format!("  line {}\n  Kafka: {kafka}\n  Klamm: {klamm}", number + 1),
     );
-    let stderr = String::from_utf8_lossy(&ours.stderr);
-    let stderr = stderr.trim();
-    Some(format!("{arguments} (Kafka complains: {complained}; ours: {})\n{lines}\n  {stderr}", ours.status))
+    let told = String::from_utf8_lossy(&ours.stderr);
+    let (told, kafkas_told) = (told.trim(), kafkas.told.trim());
+    Some(format!(
+        "{arguments} (Kafka: {}; ours: {})\n{lines}\n  {kafkas_told}\n  {told}",
+        kafkas.code, ours.status
+    ))
 }

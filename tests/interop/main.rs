@@ -10,6 +10,7 @@ mod compaction;
 mod directories;
 mod dumps;
 mod groups;
+mod load;
 mod log_dirs;
 mod metadata;
 mod repair;

@@ -1,7 +1,10 @@
 //! One and the same data directory goes from broker to broker; at every stop clients find what was there, add to it,
-//! create a topic and change a configuration. No file in the directory is made or edited by anyone but the brokers.
+//! create a topic and change a configuration, while another produces without a break until the broker is gone. No file
+//! in the directory is made or edited by anyone but the brokers.
 
 use std::collections::BTreeMap;
+use std::thread;
+use std::time::Duration;
 
 use klamm_tests::broker::Running;
 use klamm_tests::java_clients::JavaClients;
@@ -10,6 +13,10 @@ use klamm_tests::properties::Properties;
 use klamm_tests::{broker, kafka};
 
 use crate::clients::CODECS;
+use crate::load::Load;
+
+/// What is produced to until the broker is gone.
+const BUSY: &str = "busy";
 
 /// Who keeps the directory at a stop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,19 +72,26 @@ struct Topic {
 pub(crate) fn travel(oracle: &Oracle, properties: &Properties, hosts: &[Host], departure: Departure) {
     let mut java = JavaClients::start(oracle);
     let mut told = Told::default();
+    let mut load = Load::new(BUSY);
     for (stop, &host) in hosts.iter().enumerate() {
         println!("stop {stop}: {host:?}, leaving {departure:?}");
         let broker = host.start(oracle, properties);
-        let mut clients = Clients { java: &mut java, bootstrap: broker.bootstrap() };
-        clients.find_everything(&told);
-        clients.add_records(&mut told, stop);
-        clients.create_topic(&mut told, stop);
-        clients.change_configurations(&mut told, stop);
-        clients.delete_a_topic(&mut told, stop);
-        clients.transact(&mut told, stop);
-        clients.find_everything(&told);
-        clients.follow(&mut told);
-        departure.leave(broker);
+        let bootstrap = broker.bootstrap().to_owned();
+        let mut clients = Clients { java: &mut java, bootstrap: &bootstrap };
+        if stop == 0 {
+            clients.must("create", &format!("{BUSY} 1 retention.ms=-1,segment.bytes=1048576,index.interval.bytes=300"));
+        }
+        load.is_there(&bootstrap);
+        let acknowledged = thread::scope(|scope| {
+            let produces = scope.spawn(|| load.produce_until_closed(&bootstrap));
+            clients.stay(&mut told, stop);
+            // Whatever the clients waited for: here nobody waits, and records are on their way.
+            thread::sleep(Duration::from_millis(100));
+            assert!(!produces.is_finished(), "it produces until the broker is gone");
+            departure.leave(broker);
+            produces.join().expect("the load has no opinion")
+        });
+        assert!(acknowledged > 50, "that was no load: {acknowledged} batches");
     }
 }
 
@@ -87,6 +101,18 @@ struct Clients<'a> {
 }
 
 impl Clients<'_> {
+    /// All that is done at a stop.
+    fn stay(&mut self, told: &mut Told, stop: usize) {
+        self.find_everything(told);
+        self.add_records(told, stop);
+        self.create_topic(told, stop);
+        self.change_configurations(told, stop);
+        self.delete_a_topic(told, stop);
+        self.transact(told, stop);
+        self.find_everything(told);
+        self.follow(told);
+    }
+
     fn must(&mut self, command: &str, rest: &str) -> String {
         self.java.must(&format!("{command} {} {rest}", self.bootstrap))
     }
@@ -94,7 +120,7 @@ impl Clients<'_> {
     fn find_everything(&mut self, told: &Told) {
         let topics = self.must("topics", "");
         let found: Vec<&str> =
-            topics.split(',').filter(|name| !name.is_empty() && *name != "transacted").collect();
+            topics.split(',').filter(|name| !["", "transacted", BUSY].contains(name)).collect();
         assert_eq!(found, told.topics.keys().collect::<Vec<_>>());
         for (name, topic) in &told.topics {
             let last = topic.partitions - 1;

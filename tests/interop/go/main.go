@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -74,9 +75,9 @@ func readBack(ctx context.Context, client *kgo.Client, topic string) error {
 		for _, got := range fetches.Records() {
 			want := record(topic, n)
 			same := got.Offset == int64(n) && bytes.Equal(got.Key, want.Key) && bytes.Equal(got.Value, want.Value) &&
-				len(got.Headers) == 1 && got.Headers[0].Key == "n"
+				slices.EqualFunc(got.Headers, want.Headers, sameHeader)
 			if !same {
-				return fmt.Errorf("record %d came back as offset %d: %q %q", n, got.Offset, got.Key, got.Value)
+				return fmt.Errorf("record %d came back as offset %d: %q %q %q", n, got.Offset, got.Key, got.Value, got.Headers)
 			}
 			n++
 		}
@@ -84,10 +85,19 @@ func readBack(ctx context.Context, client *kgo.Client, topic string) error {
 	return nil
 }
 
+// A header without a value is not one with an empty value.
+func sameHeader(got, want kgo.RecordHeader) bool {
+	return got.Key == want.Key && bytes.Equal(got.Value, want.Value) && (got.Value == nil) == (want.Value == nil)
+}
+
+// Record n has n%4 headers: the number, one without a value, and one whose key came before.
 func record(topic string, n int) *kgo.Record {
+	headers := []kgo.RecordHeader{
+		{Key: "n", Value: fmt.Appendf(nil, "%d", n)}, {Key: "none"}, {Key: "n", Value: []byte{0, 0xff, byte(n)}},
+	}
 	return &kgo.Record{
 		Topic: topic, Partition: 0, Key: fmt.Appendf(nil, "key %d", n),
 		Value:   bytes.Repeat(fmt.Appendf(nil, "value %d ", n), 1+n%40),
-		Headers: []kgo.RecordHeader{{Key: "n", Value: fmt.Appendf(nil, "%d", n)}},
+		Headers: headers[:n%4],
 	}
 }
