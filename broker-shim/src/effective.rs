@@ -230,6 +230,22 @@ mod tests {
     }
 
     #[test]
+    fn the_scheduler_interval_is_the_flush_interval_where_that_is_not_given() {
+        // What `KafkaConfig.extractLogConfigMap` answers for flush.ms.
+        let never = i64::MAX;
+        for (pairs, flush_ms) in [
+            (&[][..], never),
+            (&[("log.flush.scheduler.interval.ms", "1000")], 1000),
+            (&[("log.flush.interval.ms", "500")], 500),
+            (&[("log.flush.scheduler.interval.ms", "1000"), ("log.flush.interval.ms", "500")], 500),
+            (&[("log.flush.scheduler.interval.ms", "0")], 0),
+        ] {
+            let (config, image) = (config(pairs), Image::empty("cluster"));
+            assert_eq!(Layers::of(&config, &image).log_config(None).flush_ms, flush_ms, "{pairs:?}");
+        }
+    }
+
+    #[test]
     fn the_topic_comes_before_the_broker_and_the_broker_before_the_default() {
         let config = config(&[("message.max.bytes", "5000")]);
         assert_eq!(

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use klamm_tests::properties::Properties;
 use klamm_tests::questions::{administration, groups as groups_asked, settings, transactions};
-use klamm_tests::{broker, kafka, oracle, process, questions};
+use klamm_tests::{binaries, broker, kafka, oracle, process, questions};
 use tempfile::TempDir;
 use travel::Departure::{self, Clean, Killed};
 use travel::Host::{Kafka, Klamm};
@@ -93,6 +93,14 @@ fn what_is_kept_of_settings_is_what_kafka_says_of_them() {
     let lines: String = settings::properties().map(|line| line + "\n").collect();
     let told = process::run(&mut oracle.java("ServerProperties"), lines.as_bytes());
     keeps(&settings::kafkas_start_answers(), &told.lines().map(str::to_owned).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_list_of_broker_keys_that_is_kept_is_kafkas() {
+    let Some(oracle) = oracle::required() else { return };
+    let keys = process::run(&mut oracle.java("BrokerKeys"), b"");
+    let file = binaries::workspace().join("broker-shim/src/config/kafka_keys.txt");
+    keeps(&file, &keys.lines().map(str::to_owned).collect::<Vec<_>>());
 }
 
 /// Panics if Kafka's answers are not those in `file`; with `KLAMM_WRITE_GOLDEN=1` they are written there.

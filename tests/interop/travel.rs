@@ -79,7 +79,10 @@ pub(crate) fn travel(oracle: &Oracle, properties: &Properties, hosts: &[Host], d
         let bootstrap = broker.bootstrap().to_owned();
         let mut clients = Clients { java: &mut java, bootstrap: &bootstrap };
         if stop == 0 {
-            clients.must("create", &format!("{BUSY} 1 retention.ms=-1,segment.bytes=1048576,index.interval.bytes=300"));
+            clients.must(
+                "create",
+                &format!("{BUSY} 1 retention.ms=-1,segment.bytes=1048576,index.interval.bytes=300"),
+            );
         }
         load.is_there(&bootstrap);
         let acknowledged = thread::scope(|scope| {

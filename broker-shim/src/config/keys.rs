@@ -131,7 +131,7 @@ pub const KEYS: &[Key] = &[
     key("log.preallocate", Boolean, Some("false"), Any, ClusterWide, Accepted, "Reserve a segment's space on disk when it is begun."),
     key("log.flush.interval.messages", Long, Some("9223372036854775807"), AtLeast(1), ClusterWide, Used, "Records after which a log is synced; 1 makes every acknowledgement durable."),
     key("log.flush.interval.ms", Long, None, Any, ClusterWide, Used, "Longest time that a record waits to be synced; unset leaves it to the operating system."),
-    key("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"), Any, ReadOnly, Accepted, "How often it is looked for logs that are due for a sync."),
+    key("log.flush.scheduler.interval.ms", Long, Some("9223372036854775807"), Any, ReadOnly, Used, "Stands for log.flush.interval.ms where that is not given. How often it is looked for logs that are due does not follow it: that is done twice a second."),
     key("log.flush.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), ReadOnly, Used, "How often the recovery points are written."),
     key("log.flush.start.offset.checkpoint.interval.ms", Int, Some("60000"), AtLeast(0), ReadOnly, Used, "How often the log start offsets are written, besides at once where records are about to go."),
     key("replica.high.watermark.checkpoint.interval.ms", Long, Some("5000"), Any, ReadOnly, Used, "How often the high watermarks are written; below zero at the stop only."),

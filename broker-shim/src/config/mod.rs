@@ -3,6 +3,7 @@
 //! Everything is checked here, before a file or a socket is opened. What is configured later, and for topics, comes on top:
 //! see `effective`.
 
+pub mod absent;
 mod environment;
 pub mod keys;
 pub mod listeners;
@@ -165,7 +166,10 @@ impl Config {
                     value::check(key.name, text, key.kind, key.range)?;
                     given.insert(key.name, text.trim().to_owned());
                 }
-                None => warnings.push(format!("{name} is not a key that klamm knows; it has no effect")),
+                None => warnings.push(match absent::find(name) {
+                    Some(absent) => format!("{name} has no effect: {}", absent.reason),
+                    None => format!("{name} is not a key that klamm knows; it has no effect"),
+                }),
             }
         }
         share_node_id(&mut given);

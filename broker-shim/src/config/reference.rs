@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{
+    absent::ABSENT,
     keys::{Effect, KEYS, Key, Mode},
     topic_keys::{TOPIC_KEYS, TopicKey},
 };
@@ -13,7 +14,7 @@ This page is written from the tables in `broker-shim/src/config`; `klamm --print
 
 Keys come from `--config server.properties`, then from `KAFKA_*` environment variables (`KAFKA_LOG_DIRS` is `log.dirs`: one
 underscore is a dot, two are a dash, three are an underscore; `CLUSTER_ID` is `klamm.cluster.id`), then from `--override key=value`; the later wins.
-A key that is not in the table is reported and has no effect. A value that its key does not allow stops the start before anything is opened.
+A key that is in none of the tables is reported and has no effect. A value that its key does not allow stops the start before anything is opened.
 
 ";
 
@@ -27,6 +28,10 @@ pub fn markdown() -> String {
     page.push_str("\n## Topic keys\n\n| key | type | default | allowed | default comes from | meaning |\n|---|---|---|---|---|---|\n");
     for key in TOPIC_KEYS {
         topic_row(&mut page, key);
+    }
+    page.push_str("\n## Keys of Kafka's that have no effect\n\nWho gives one is told so at the start. A name that ends with a dot stands for all keys that begin with it and are in no table above.\n\n| key | why |\n|---|---|\n");
+    for absent in ABSENT {
+        line(&mut page, format_args!("| `{}` | {} |", absent.keys, absent.reason));
     }
     page
 }

@@ -49,6 +49,16 @@ fn an_unknown_key_is_a_warning() {
 }
 
 #[test]
+fn a_key_of_kafkas_that_has_no_effect_is_a_warning_that_says_why() {
+    let config = load(&["ssl.keystore.location=/keys", "socket.connection.setup.timeout.ms=1000"]).unwrap();
+    let warnings = [
+        "ssl.keystore.location has no effect: there is no TLS",
+        "socket.connection.setup.timeout.ms has no effect: the broker opens no connections",
+    ];
+    assert_eq!(config.warnings, warnings);
+}
+
+#[test]
 fn what_cannot_work_is_refused_before_anything_is_opened() {
     let rows = [
         (
