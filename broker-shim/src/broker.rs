@@ -13,6 +13,7 @@ use crate::{
     metadata::{Image, MetadataHandle, TopicImage},
     partition::Partition,
     producer_ids::ProducerIds,
+    quota::ClientQuotas,
     replicas::Replicas,
     transaction::{TRANSACTION_TOPIC, Transactions},
 };
@@ -87,6 +88,11 @@ impl Broker {
             fetch_sessions,
             fetch_max_bytes,
         }
+    }
+
+    /// What clients may use.
+    pub(crate) fn client_quotas(&self) -> &Arc<ClientQuotas> {
+        self.replicas.settings().client_quotas()
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -119,6 +119,7 @@ impl<'a> Layers<'a> {
             total: size("max.connections"),
             per_ip: size("max.connections.per.ip"),
             per_ip_overrides: value::list(&overrides).filter_map(host_and_number).collect(),
+            per_second: self.broker_number("max.connection.creation.rate"),
         }
     }
 

@@ -168,6 +168,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> ErrorCode {
         Refusal::NoPreferredLeader => ErrorCode::PreferredLeaderNotAvailable,
         Refusal::NoEligibleLeader => ErrorCode::EligibleLeadersNotAvailable,
         Refusal::NoReassignment => ErrorCode::NoReassignmentInProgress,
+        Refusal::ThrottlingQuotaExceeded => ErrorCode::ThrottlingQuotaExceeded,
         Refusal::UnknownTopicId(_) => ErrorCode::UnknownTopicId,
         Refusal::TooManyPartitions | Refusal::ProducerIdsExhausted => ErrorCode::UnknownServerError,
     }

@@ -373,6 +373,9 @@ impl MetadataListener for Replicas {
         for resource in &delta.configs {
             self.reconfigure(image, resource);
         }
+        if delta.client_quotas {
+            self.settings.apply_client_quotas(image);
+        }
         placed
     }
 }

@@ -4,6 +4,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use wire::ApiKey;
 
+use crate::quota::{Payer, ThreadTime};
+
 /// What is the same for all requests of a connection.
 #[derive(Debug)]
 pub(crate) struct Peer {
@@ -26,4 +28,19 @@ pub(crate) struct RequestContext {
     pub(crate) version: i16,
     pub(crate) correlation_id: i32,
     pub(crate) client_id: Option<Arc<str>>,
+    /// Counts what threads spend on the request, where that is limited.
+    pub(crate) time: Option<Arc<ThreadTime>>,
 }
+
+impl RequestContext {
+    /// Whose quotas count.
+    pub(crate) fn payer(&self) -> Payer<'_> {
+        Payer {
+            user: self.peer.principal.strip_prefix(USER).unwrap_or(self.peer.principal),
+            client_id: self.client_id.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
+/// The type of a principal that quotas are about.
+const USER: &str = "User:";

@@ -19,7 +19,7 @@ use tokio::{
 use crate::{
     config::{ConnectionLimits, Endpoint},
     connection::{self, Budget, Limits, Patience, Service},
-    quota::{Admission, Slot},
+    quota::{Admission, Admitted, Slot},
     workers::Workers,
 };
 
@@ -209,14 +209,29 @@ async fn accept<S: Service>(acceptor: Acceptor<S>) {
 /// in the backlog. No place is kept for who may come: it may be another listener's client that comes.
 async fn next_connection<S>(acceptor: &Acceptor<S>) -> io::Result<(TcpStream, SocketAddr, Slot)> {
     let (stream, address) = acceptor.bound.listener.accept().await?;
+    let pause = acceptor.admission.pause();
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
     let slot = acceptor.admission.slot().await;
     Ok((stream, address, slot))
 }
 
 fn admit<S: Service>(acceptor: &Acceptor<S>, stream: TcpStream, address: SocketAddr, slot: Slot) {
-    let Some(place) = acceptor.admission.place(address.ip()) else {
-        tracing::warn!(%address, "too many connections from this address, closed");
-        return;
+    let place = match acceptor.admission.place(address.ip()) {
+        Admitted::Served(place) => place,
+        Admitted::TooMany => {
+            tracing::warn!(%address, "too many connections from this address, closed");
+            return;
+        }
+        Admitted::TooOften(wait) => {
+            tracing::debug!(%address, "connections from this address come too often, closed later");
+            tokio::spawn(async move {
+                sleep(wait).await;
+                drop((stream, slot));
+            });
+            return;
+        }
     };
     let prepared = prepare(&stream, acceptor.send_buffer).and_then(|()| stream.into_std());
     let stream = match prepared {

@@ -5,20 +5,43 @@ use std::{io, sync::Arc};
 use log_engine::Engine;
 
 use crate::{
-    config::Config, effective::Layers, metadata::Image, quota::Admission, transaction::VERIFICATION_KEY,
+    config::Config,
+    effective::Layers,
+    metadata::Image,
+    quota::{Admission, ClientQuotas, ConnectionRates, Windows},
+    transaction::VERIFICATION_KEY,
 };
 
 /// See the module.
 pub(crate) struct Settings {
     engine: Arc<Engine>,
     admission: Arc<Admission>,
+    client_quotas: Arc<ClientQuotas>,
 }
 
 impl Settings {
     /// As the broker was started; what was configured later comes with the metadata.
     pub(crate) fn new(config: &Config, engine: &Arc<Engine>) -> Self {
         let quota = Layers::of(config, &Image::empty("")).connection_quota();
-        Self { engine: Arc::clone(engine), admission: Arc::new(Admission::new(quota)) }
+        let windows = windows_of(config, "quota.window.num", "quota.window.size.seconds");
+        let of_controller =
+            windows_of(config, "controller.quota.window.num", "controller.quota.window.size.seconds");
+        Self {
+            engine: Arc::clone(engine),
+            admission: Arc::new(Admission::new(quota, windows)),
+            client_quotas: Arc::new(ClientQuotas::new(windows, of_controller)),
+        }
+    }
+
+    /// What clients may use.
+    pub(crate) fn client_quotas(&self) -> &Arc<ClientQuotas> {
+        &self.client_quotas
+    }
+
+    /// From now on quotas are as the metadata say. May ask the resolver for addresses.
+    pub(crate) fn apply_client_quotas(&self, image: &Image) {
+        self.client_quotas.apply(image);
+        self.admission.change_rates(ConnectionRates::of(image));
     }
 
     /// Who may connect.
@@ -34,6 +57,10 @@ impl Settings {
         self.engine.set_transaction_verification(layers.broker_flag(VERIFICATION_KEY));
         self.engine.set_cleaner_config(layers.cleaner())
     }
+}
+
+fn windows_of(config: &Config, number: &str, size_seconds: &str) -> Windows {
+    Windows::new(config.number(number), config.number(size_seconds))
 }
 
 /// What logs that are moved between data directories may be copied at, in bytes per second.

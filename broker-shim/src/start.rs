@@ -198,6 +198,7 @@ fn open(
     replicas.report_strays(&image);
     let layers = Layers::of(&config, &image);
     replicas.settings().apply(&layers).map_err(StartError::Thread)?;
+    replicas.settings().apply_client_quotas(&image);
     replicas.follow_moves();
     engine.start_retention();
     engine.start_scrubbing().map_err(StartError::Thread)?;

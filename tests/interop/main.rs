@@ -21,7 +21,7 @@ mod travel;
 use std::path::Path;
 
 use klamm_tests::properties::Properties;
-use klamm_tests::questions::{administration, groups as groups_asked, settings, transactions};
+use klamm_tests::questions::{administration, groups as groups_asked, quotas, settings, transactions};
 use klamm_tests::{binaries, broker, kafka, oracle, process, questions};
 use tempfile::TempDir;
 use travel::Departure::{self, Clean, Killed};
@@ -79,6 +79,25 @@ fn what_is_kept_of_groups_is_what_kafka_says_of_them() {
     let kafka = kafka::start(oracle, &properties);
     keeps(&groups_asked::kafkas_answers(), &groups_asked::ask(kafka.bootstrap()));
     kafka.stop();
+}
+
+#[test]
+fn what_is_kept_of_quotas_is_what_kafka_says_of_them() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    keeps(&quotas::kafkas_answers(), &quotas::ask(kafka.bootstrap()));
+    kafka.stop();
+}
+
+#[test]
+fn what_is_kept_of_rates_is_what_kafkas_class_says_of_them() {
+    let Some(oracle) = oracle::required() else { return };
+    let told = process::run(&mut oracle.java("Rates"), b"");
+    let told: Vec<String> = told.lines().map(str::to_owned).collect();
+    keeps(&binaries::workspace().join("broker-shim/src/quota/rate/kafkas_rates.txt"), &told);
 }
 
 #[test]

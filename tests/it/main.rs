@@ -19,6 +19,7 @@ mod list_offsets;
 mod move_replica;
 mod offsets;
 mod produce;
+mod quotas;
 mod refusals;
 mod sendfile;
 mod sendfile_trace;

@@ -1,7 +1,7 @@
 //! What cannot be done is refused as Apache Kafka refuses it: error by error, sentence by sentence.
 
 use broker_shim::config::{Config, Sources};
-use klamm_tests::questions::{self, administration, groups, settings, transactions};
+use klamm_tests::questions::{self, administration, groups, quotas, settings, transactions};
 
 use crate::in_process::Klamm;
 
@@ -23,6 +23,13 @@ fn what_an_administrator_asks_of_a_lone_broker_is_answered_as_kafka_answers_it()
     let klamm = Klamm::start(&[]);
     let answers = administration::ask(&klamm.address().to_string());
     questions::assert_as_kafka(&administration::kafkas_answers(), &answers);
+}
+
+#[test]
+fn quotas_are_taken_described_and_refused_as_kafka_does_it() {
+    let klamm = Klamm::start(&[]);
+    let answers = quotas::ask(&klamm.address().to_string());
+    questions::assert_as_kafka(&quotas::kafkas_answers(), &answers);
 }
 
 #[test]

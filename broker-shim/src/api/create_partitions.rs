@@ -10,7 +10,7 @@ use wire::{
     },
 };
 
-use super::text_of;
+use super::{strictness, text_of, throttle_ms};
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
@@ -18,6 +18,9 @@ use crate::{
     metadata::ops::{CreatePartitions, MorePartitions, Refusal},
     request_context::RequestContext,
 };
+
+/// From this version on clients know how to go on where a quota is used up (KIP-599).
+const STRICT_FROM: i16 = 3;
 
 pub(super) async fn handle<'r>(
     broker: &Broker,
@@ -45,19 +48,22 @@ pub(super) async fn handle<'r>(
     }
     let wanted = CreatePartitions { topics, validate_only: request.validate_only };
     let names: Vec<String> = wanted.topics.iter().map(|topic| topic.name.clone()).collect();
-    match broker.metadata.create_partitions(wanted).await {
+    let mut quota = broker.client_quotas().mutations(context.payer(), strictness(context, STRICT_FROM));
+    match broker.metadata.create_partitions_within(wanted, quota.allowance()).await {
         Ok(answers) => results.extend(answers.into_iter().map(|(name, answer)| match answer {
             Ok(()) => {
                 CreatePartitionsTopicResult { name: name.into(), ..CreatePartitionsTopicResult::default() }
             }
             // Of these Kafka says nothing more here.
-            Err(refusal @ (Refusal::UnknownTopic | Refusal::TooManyPartitions)) => {
-                CreatePartitionsTopicResult {
-                    name: name.into(),
-                    error_code: error_map::refusal(&refusal).code(),
-                    ..CreatePartitionsTopicResult::default()
-                }
-            }
+            Err(
+                refusal @ (Refusal::UnknownTopic
+                | Refusal::TooManyPartitions
+                | Refusal::ThrottlingQuotaExceeded),
+            ) => CreatePartitionsTopicResult {
+                name: name.into(),
+                error_code: error_map::refusal(&refusal).code(),
+                ..CreatePartitionsTopicResult::default()
+            },
             Err(refusal) => failed(&name, error_map::refusal(&refusal), Some(refusal.to_string())),
         })),
         Err(error) => {
@@ -65,7 +71,11 @@ pub(super) async fn handle<'r>(
             results.extend(names.iter().map(|name| failed(name, code, Some(error.to_string()))));
         }
     }
-    CreatePartitionsResponse { results, ..CreatePartitionsResponse::default() }
+    CreatePartitionsResponse {
+        throttle_time_ms: throttle_ms(quota.throttle()),
+        results,
+        ..CreatePartitionsResponse::default()
+    }
 }
 
 fn more_partitions(topic: &CreatePartitionsTopic<'_>) -> MorePartitions {

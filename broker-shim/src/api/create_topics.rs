@@ -11,7 +11,7 @@ use wire::{
     },
 };
 
-use super::{text_of, uuid};
+use super::{strictness, text_of, throttle_ms, uuid};
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
@@ -20,6 +20,9 @@ use crate::{
     metadata::ops::{CreateTopics, CreatedTopic, NewTopic, Refusal},
     request_context::RequestContext,
 };
+
+/// From this version on clients know how to go on where a quota is used up (KIP-599).
+const STRICT_FROM: i16 = 6;
 
 /// What Kafka says here of a topic that may not be created.
 const DENIED: &str = "Authorization failed.";
@@ -41,7 +44,8 @@ pub(super) async fn handle<'r>(
         topics: allowed.iter().map(|topic| new_topic(topic)).collect(),
         validate_only: request.validate_only,
     };
-    match broker.metadata.create_topics(wanted).await {
+    let mut quota = broker.client_quotas().mutations(context.payer(), strictness(context, STRICT_FROM));
+    match broker.metadata.create_topics_within(wanted, quota.allowance()).await {
         Ok(answers) => topics.extend(answers.into_iter().map(|(name, answer)| match answer {
             Ok(created) => {
                 let result = created_as(&name, &created, request.validate_only);
@@ -60,7 +64,11 @@ pub(super) async fn handle<'r>(
                 .map(|topic| failed(&topic.name, error_map::change(&error), Some(error.to_string()))),
         ),
     }
-    CreateTopicsResponse { topics, ..CreateTopicsResponse::default() }
+    CreateTopicsResponse {
+        throttle_time_ms: throttle_ms(quota.throttle()),
+        topics,
+        ..CreateTopicsResponse::default()
+    }
 }
 
 fn new_topic(topic: &CreatableTopic<'_>) -> NewTopic {
@@ -125,6 +133,15 @@ fn described<'r>(
 }
 
 fn refused_with<'r>(name: &str, refusal: &Refusal) -> CreatableTopicResult<'r> {
+    if *refusal == Refusal::ThrottlingQuotaExceeded {
+        // Of this Kafka says nothing more.
+        return CreatableTopicResult {
+            name: name.to_owned().into(),
+            error_code: error_map::refusal(refusal).code(),
+            error_message: None,
+            ..CreatableTopicResult::default()
+        };
+    }
     failed(name, error_map::refusal(refusal), Some(refusal.to_string()))
 }
 

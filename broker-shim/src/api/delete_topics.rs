@@ -8,17 +8,20 @@ use wire::{
     primitives::Uuid,
 };
 
-use super::{text_of, topic_id, uuid};
+use super::{strictness, text_of, throttle_ms, topic_id, uuid};
 use crate::{
     authorizer::{Operation, Resource},
     broker::Broker,
     error_map,
     metadata::{
         Image,
-        ops::{DeleteTopics, TopicSelector},
+        ops::{DeleteTopics, Refusal, TopicSelector},
     },
     request_context::RequestContext,
 };
+
+/// From this version on clients know how to go on where a quota is used up (KIP-599).
+const STRICT_FROM: i16 = 5;
 
 pub(super) async fn handle<'r>(
     broker: &Arc<Broker>,
@@ -35,12 +38,19 @@ pub(super) async fn handle<'r>(
             None => allowed.push(selector),
         }
     }
-    match broker.metadata.delete_topics(DeleteTopics { topics: allowed.clone() }).await {
+    let mut quota = broker.client_quotas().mutations(context.payer(), strictness(context, STRICT_FROM));
+    let wanted = DeleteTopics { topics: allowed.clone() };
+    match broker.metadata.delete_topics_within(wanted, quota.allowance()).await {
         Ok(answers) => responses.extend(answers.into_iter().map(|(selector, answer)| match answer {
             Ok(topic) => DeletableTopicResult {
                 name: Some(topic.name.to_string().into()),
                 topic_id: uuid(topic.topic_id),
                 ..DeletableTopicResult::default()
+            },
+            // Of this Kafka says nothing more.
+            Err(refusal @ Refusal::ThrottlingQuotaExceeded) => DeletableTopicResult {
+                error_message: None,
+                ..failed(&selector, error_map::refusal(&refusal), None)
             },
             Err(refusal) => failed(&selector, error_map::refusal(&refusal), Some(refusal.to_string())),
         })),
@@ -51,7 +61,11 @@ pub(super) async fn handle<'r>(
         ),
     }
     forget_offsets(broker, &responses);
-    DeleteTopicsResponse { responses, ..DeleteTopicsResponse::default() }
+    DeleteTopicsResponse {
+        throttle_time_ms: throttle_ms(quota.throttle()),
+        responses,
+        ..DeleteTopicsResponse::default()
+    }
 }
 
 /// What groups have committed of topics that are gone; nobody waits for it.

@@ -222,6 +222,16 @@ impl Asking {
         ask!(self, 1, ElectLeadersRequest { topic_partitions: None });
         ask!(self, 0, AlterPartitionReassignmentsRequest { topics: vec![] });
         ask!(self, 0, ListPartitionReassignmentsRequest { topics: None });
+        ask!(self, 1, DescribeClientQuotasRequest {});
+        let entity =
+            one!(alter_client_quotas_request::EntityData { entity_type: "user".into(), entity_name: None });
+        ask!(
+            self,
+            1,
+            AlterClientQuotasRequest {
+                entries: one!(alter_client_quotas_request::EntryData { entity: entity }),
+            }
+        );
         ask!(self, 1, ListConfigResourcesRequest { resource_types: vec![] });
         ask!(self, 1, DescribeAclsRequest { operation: 1 });
         ask!(

@@ -9,6 +9,7 @@ mod add_partitions_to_txn;
 mod alter_configs;
 mod alter_replica_log_dirs;
 mod api_versions;
+mod client_quotas;
 mod create_partitions;
 mod create_topics;
 #[cfg(test)]
@@ -50,14 +51,14 @@ mod sync_group;
 mod txn_offset_commit;
 mod write_txn_markers;
 
-use std::{net::SocketAddr, pin::Pin, sync::Arc};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use wire::{
     ApiKey, DecodeError, ErrorCode,
     frame::encode_response,
     header::{Admission, IncomingHeader, unsupported_api_versions},
-    message::{ApiMessage, Decode, Encode},
+    message::{Decode, Encode, ResponseMessage},
     messages as m,
     primitives::{Reader, Uuid},
 };
@@ -73,7 +74,8 @@ use crate::{
         Resource, ResourceKind,
     },
     broker::Broker,
-    connection::{Dispatched, Outcome, Pending, Response, Service},
+    connection::{Dispatched, Limited, Outcome, Pending, Response, Service},
+    quota::{Strictness, ThreadTime},
     request_context::{ANONYMOUS, Peer, RequestContext},
 };
 
@@ -130,6 +132,8 @@ const SERVED: &[Served] = &[
     Served { key: ApiKey::AlterPartitionReassignments, asks: &[(Alter, Cluster)] },
     Served { key: ApiKey::ListPartitionReassignments, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::OffsetDelete, asks: &[(Delete, Group), (Read, Topic)] },
+    Served { key: ApiKey::DescribeClientQuotas, asks: &[(DescribeConfigs, Cluster)] },
+    Served { key: ApiKey::AlterClientQuotas, asks: &[(AlterConfigs, Cluster)] },
     Served { key: ApiKey::DescribeQuorum, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::DescribeCluster, asks: &[(Describe, Cluster)] },
     Served { key: ApiKey::DescribeProducers, asks: &[(Read, Topic)] },
@@ -174,25 +178,32 @@ impl Service for Broker {
             Ok(header) => header,
             Err(error) => return close(format!("the request header cannot be read: {error}")),
         };
-        let context = RequestContext {
+        let mut context = RequestContext {
             peer: Arc::clone(&session.peer),
             api: header.key,
             version: header.version,
             correlation_id: header.correlation_id,
             client_id: session.client_id(&header.client_id),
+            time: None,
         };
-        match header.admission() {
+        context.time = ThreadTime::of(self.client_quotas(), context.payer());
+        let time = context.time.clone();
+        let dispatched = match header.admission() {
             _ if served(header.key).is_none() => {
                 close(format!("{} is not among the APIs that were offered", header.key))
             }
             Admission::Accepted => route(self, context, frame),
             Admission::UnknownApiVersionsVersion => {
                 let context = RequestContext { version: 0, ..context };
-                Dispatched::Done(respond(&context, &unsupported_api_versions()))
+                Dispatched::Done(respond(&context, unsupported_api_versions()))
             }
             Admission::Refused => {
                 close(format!("{} is not offered in version {}", header.key, header.version))
             }
+        };
+        match time {
+            Some(time) => counted(time, dispatched),
+            None => dispatched,
         }
     }
 
@@ -215,7 +226,7 @@ fn close(reason: String) -> Dispatched {
 macro_rules! now {
     ($handler:path, $request:ty, $broker:ident, $context:ident, $frame:ident) => {
         Dispatched::Done(match body::<$request>(&$frame, $context.version) {
-            Ok(request) => respond(&$context, &$handler($broker, &$context, request)),
+            Ok(request) => respond(&$context, $handler($broker, &$context, request)),
             Err(error) => malformed(&$context, error),
         })
     };
@@ -227,7 +238,7 @@ macro_rules! later {
         let broker = Arc::clone($broker);
         Dispatched::Alone(Box::pin(async move {
             match body::<$request>(&$frame, $context.version) {
-                Ok(request) => respond(&$context, &$handler(&broker, &$context, request).await),
+                Ok(request) => respond(&$context, $handler(&broker, &$context, request).await),
                 Err(error) => malformed(&$context, error),
             }
         }))
@@ -257,7 +268,7 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
                 let waiting = join_group::start(broker, context, request).await;
                 let context = context.clone();
                 Ok(Box::pin(async move {
-                    respond(&context, &join_group::response(context.version, waiting.answer().await))
+                    respond(&context, join_group::response(context.version, waiting.answer().await))
                 }) as Pending)
             })
         }),
@@ -266,7 +277,7 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
                 let request = body::<m::SyncGroupRequest<'_>>(frame, context.version)?;
                 let waiting = sync_group::start(broker, context, request).await;
                 let context = context.clone();
-                Ok(Box::pin(async move { respond(&context, &sync_group::response(waiting.answer().await)) })
+                Ok(Box::pin(async move { respond(&context, sync_group::response(waiting.answer().await)) })
                     as Pending)
             })
         }),
@@ -388,6 +399,12 @@ fn route(broker: &Arc<Broker>, context: RequestContext, frame: BytesMut) -> Disp
         ApiKey::ListConfigResources => {
             now!(list_config_resources::handle, m::ListConfigResourcesRequest<'_>, broker, context, frame)
         }
+        ApiKey::DescribeClientQuotas => {
+            now!(client_quotas::describe, m::DescribeClientQuotasRequest<'_>, broker, context, frame)
+        }
+        ApiKey::AlterClientQuotas => {
+            later!(client_quotas::alter, m::AlterClientQuotasRequest<'_>, broker, context, frame)
+        }
         other => close(format!("{other} has no handler")),
     }
 }
@@ -421,13 +438,55 @@ fn malformed(context: &RequestContext, error: DecodeError) -> Outcome {
     Outcome::Close(format!("{} version {} cannot be read: {error}", context.api, context.version))
 }
 
-fn respond<R: ApiMessage + Encode>(context: &RequestContext, response: &R) -> Outcome {
-    match encode_response(response, context.version, context.correlation_id, Vec::new()) {
-        Ok(encoded) => Outcome::Answer(Response::Bytes(Bytes::from(encoded.bytes))),
+fn respond<R: ResponseMessage + Encode>(context: &RequestContext, mut response: R) -> Outcome {
+    let mute = throttle(context, &mut response);
+    match encode_response(&response, context.version, context.correlation_id, Vec::new()) {
+        Ok(encoded) => answer(context, Response::Bytes(Bytes::from(encoded.bytes)), mute),
         Err(error) => Outcome::Close(format!(
             "the answer to {} version {} cannot be written: {error}",
             context.api, context.version
         )),
+    }
+}
+
+/// For how long the client is to wait, which the response says then: for what it asked too much of, and for the time that
+/// threads spent on it.
+fn throttle<R: ResponseMessage>(context: &RequestContext, response: &mut R) -> Duration {
+    let field = response.throttle_time_ms();
+    let asked = field.as_deref().map_or(0, |asked| u64::try_from(*asked).unwrap_or(0));
+    let Some(time) = &context.time else { return Duration::from_millis(asked) };
+    let wait = Duration::from_millis(asked).max(time.charge());
+    if let Some(field) = field {
+        *field = throttle_ms(wait);
+    }
+    wait
+}
+
+/// As a response says it.
+fn throttle_ms(wait: Duration) -> i32 {
+    i32::try_from(wait.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Whether a request fails where the quota of changes is used up.
+fn strictness(context: &RequestContext, strict_from: i16) -> Strictness {
+    if context.version >= strict_from { Strictness::Strict } else { Strictness::Permissive }
+}
+
+fn answer(context: &RequestContext, response: Response, mute: Duration) -> Outcome {
+    if mute.is_zero() && context.time.is_none() {
+        return Outcome::Answer(response);
+    }
+    Outcome::Limited(Limited { response: Some(response), mute, time: context.time.clone() })
+}
+
+/// Counts what threads spend on a request from here on.
+fn counted(time: Arc<ThreadTime>, dispatched: Dispatched) -> Dispatched {
+    time.pause();
+    match dispatched {
+        Dispatched::Done(outcome) => Dispatched::Done(outcome),
+        Dispatched::Pipelined(pending) => Dispatched::Pipelined(Box::pin(time.count(pending))),
+        Dispatched::Alone(pending) => Dispatched::Alone(Box::pin(time.count(pending))),
+        Dispatched::Parked(pending) => Dispatched::Parked(Box::pin(time.count(pending))),
     }
 }
 

@@ -34,6 +34,8 @@ use frame::FrameBuffer;
 use response::Sender;
 pub(crate) use response::{Piece, Response};
 
+use crate::quota::ThreadTime;
+
 /// What a request comes to.
 pub(crate) enum Outcome {
     /// The answer.
@@ -44,6 +46,18 @@ pub(crate) enum Outcome {
     Close(String),
     /// From here on the client decides for how long it waits: as [`Dispatched::Parked`].
     Parked(Pending),
+    /// The client used what is limited.
+    Limited(Limited),
+}
+
+/// What a request comes to where something that it uses is limited.
+pub(crate) struct Limited {
+    /// The answer, where the request wants one.
+    pub(crate) response: Option<Response>,
+    /// For how long nothing more is received on the connection (Kafka's muted channel).
+    pub(crate) mute: Duration,
+    /// Who counts what threads spend on sending it.
+    pub(crate) time: Option<Arc<ThreadTime>>,
 }
 
 /// An outcome that is not there yet.
@@ -146,6 +160,8 @@ struct Connection<S: Service> {
     alone: bool,
     /// It waits for as long as the client likes.
     parked: bool,
+    /// The client has used more than it may: until then nothing is received or dispatched.
+    muted_until: Option<Instant>,
     /// Small answers of the frames that arrived together: they share a write.
     answers: Vec<u8>,
     active_at: Instant,
@@ -205,6 +221,7 @@ impl<S: Service> Connection<S> {
             waiting_bytes: 0,
             alone: false,
             parked: false,
+            muted_until: None,
             answers: Vec::new(),
             active_at: Instant::now(),
         }
@@ -287,6 +304,7 @@ impl<S: Service> Connection<S> {
 
     fn may_dispatch(&self) -> bool {
         !self.alone
+            && self.muted_until.is_none()
             && self.acquiring.is_none()
             && (self.held.is_none() || self.waiting.is_empty())
             && self.waiting.len() < IN_FLIGHT_MAX
@@ -337,6 +355,10 @@ impl<S: Service> Connection<S> {
                 Ok(self.sender().send(response).await?)
             }
             Outcome::Silent => Ok(()),
+            Outcome::Limited(limited) => {
+                self.send_answers().await?;
+                self.answer_limited(limited).await
+            }
             Outcome::Close(reason) => Err(End::Request(reason)),
             Outcome::Parked(outcome) => {
                 self.parked = true;
@@ -345,6 +367,28 @@ impl<S: Service> Connection<S> {
                 Ok(())
             }
         }
+    }
+
+    /// The answer says for how long the client is to wait; for as long it is not heard either.
+    async fn answer_limited(&mut self, limited: Limited) -> Result<(), End> {
+        let Limited { response, mute, time } = limited;
+        match (response, time) {
+            (Some(response), Some(time)) => {
+                Arc::clone(&time).count(self.sender().send(response)).await?;
+                time.charge();
+            }
+            (Some(response), None) => self.sender().send(response).await?,
+            (None, _) => {}
+        }
+        if !mute.is_zero() {
+            let until = Instant::now() + mute.min(FAR);
+            self.muted_until = Some(self.muted_until.map_or(until, |before| before.max(until)));
+            // What is arriving cannot go on before.
+            if let Some(room) = &mut self.room {
+                room.by += mute.min(FAR);
+            }
+        }
+        Ok(())
     }
 
     async fn send_answers(&mut self) -> Result<(), End> {
@@ -432,7 +476,7 @@ impl<S: Service> Connection<S> {
         let queued = acquiring.is_some();
         let answering = !self.waiting.is_empty();
         let between_frames = !self.buffer.is_inside_frame();
-        let parked = self.parked;
+        let looks_for_the_end = self.parked || self.muted_until.is_some();
         let front = self.waiting.front_mut();
         // What is announced takes memory only once there is room for it.
         let room = if reading { Some(self.buffer.room()?) } else { None };
@@ -445,7 +489,7 @@ impl<S: Service> Connection<S> {
                 return budget::given_up(stream, missing).await.map(|()| 0);
             }
             // Nobody is left to answer: what waits for more records need not wait any longer.
-            if parked && between_frames && matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
+            if looks_for_the_end && between_frames && matches!(stream.peek(&mut [0]).await, Ok(0) | Err(_)) {
                 return Ok(0);
             }
             std::future::pending().await
@@ -466,6 +510,9 @@ impl<S: Service> Connection<S> {
 
     /// When the connection must be looked at although nothing happens on it.
     fn deadline(&self) -> Instant {
+        if let Some(until) = self.muted_until {
+            return until;
+        }
         let idle = self.limits.idle.unwrap_or(FAR).min(FAR);
         let after = if !self.waiting.is_empty() || self.acquiring.is_some() {
             FAR
@@ -486,6 +533,13 @@ impl<S: Service> Connection<S> {
     }
 
     fn time_up(&mut self) -> Result<(), End> {
+        if let Some(until) = self.muted_until {
+            if until <= Instant::now() {
+                self.muted_until = None;
+                self.active_at = Instant::now();
+            }
+            return Ok(());
+        }
         if self.arrives_by().is_some_and(|by| by <= Instant::now()) {
             return Err(End::Slow);
         }

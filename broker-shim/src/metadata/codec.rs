@@ -10,17 +10,18 @@ use wire::{
     DecodeError, EncodeError,
     primitives::{Reader, Uuid},
     records::{
-        self as wire_records, broker_registration_change_record, register_broker_record,
+        self as wire_records, broker_registration_change_record, client_quota_record, register_broker_record,
         register_controller_record,
     },
 };
 
 use super::{
     ids::{DirectoryId, IncarnationId},
+    ops::in_kafkas_order,
     record::{
         BrokerRegistrationChange, ConfigResource, Endpoint, KeptKey, KeptRecord, MetadataRecord,
-        PartitionChange, PartitionImage, PartitionRecord, RegisterBroker, RegisterController, ResourceKind,
-        SupportedFeature,
+        PartitionChange, PartitionImage, PartitionRecord, QuotaEntity, RegisterBroker, RegisterController,
+        ResourceKind, ScramCredential, SupportedFeature,
     },
 };
 
@@ -136,22 +137,31 @@ pub(super) fn decode(value: &[u8]) -> Result<MetadataRecord, DecodeError> {
         Wire::RemoveTopic(r) => MetadataRecord::RemoveTopic { topic_id: topic_id(r.topic_id) },
         Wire::DelegationToken(r) => kept(KeptKey::DelegationToken(text(r.token_id)), Some(value)),
         Wire::RemoveDelegationToken(r) => kept(KeptKey::DelegationToken(text(r.token_id)), None),
-        Wire::UserScramCredential(r) => {
-            kept(KeptKey::UserScramCredential(text(r.name), r.mechanism), Some(value))
-        }
-        Wire::RemoveUserScramCredential(r) => {
-            kept(KeptKey::UserScramCredential(text(r.name), r.mechanism), None)
-        }
+        Wire::UserScramCredential(r) => MetadataRecord::UserScramCredential {
+            user: text(r.name),
+            mechanism: r.mechanism,
+            credential: Some(ScramCredential {
+                salt: Arc::from(&*r.salt),
+                stored_key: Arc::from(&*r.stored_key),
+                server_key: Arc::from(&*r.server_key),
+                iterations: r.iterations,
+            }),
+        },
+        Wire::RemoveUserScramCredential(r) => MetadataRecord::UserScramCredential {
+            user: text(r.name),
+            mechanism: r.mechanism,
+            credential: None,
+        },
         Wire::FeatureLevel(r) => MetadataRecord::FeatureLevel { name: text(r.name), level: r.feature_level },
-        Wire::ClientQuota(r) => {
-            let mut entity: Vec<_> = r
+        Wire::ClientQuota(r) => MetadataRecord::ClientQuota {
+            entity: r
                 .entity
                 .into_iter()
                 .map(|part| (text(part.entity_type), part.entity_name.map(text)))
-                .collect();
-            entity.sort_unstable();
-            kept(KeptKey::ClientQuota(entity, text(r.key)), (!r.remove).then_some(value))
-        }
+                .collect(),
+            key: text(r.key),
+            value: (!r.remove).then_some(r.value),
+        },
         Wire::ProducerIds(r) => MetadataRecord::ProducerIds {
             broker_id: r.broker_id,
             broker_epoch: r.broker_epoch,
@@ -249,6 +259,29 @@ pub(super) fn encode(record: &MetadataRecord, version: MetadataVersion) -> Resul
             }),
             0,
         ),
+        MetadataRecord::ClientQuota { entity, key, value } => {
+            (Wire::ClientQuota(wire_client_quota(entity, key, *value)), 0)
+        }
+        MetadataRecord::UserScramCredential { user, mechanism, credential: Some(credential) } => (
+            Wire::UserScramCredential(wire_records::UserScramCredentialRecord {
+                name: Cow::Borrowed(user),
+                mechanism: *mechanism,
+                salt: Cow::Borrowed(&credential.salt),
+                stored_key: Cow::Borrowed(&credential.stored_key),
+                server_key: Cow::Borrowed(&credential.server_key),
+                iterations: credential.iterations,
+                ..Default::default()
+            }),
+            0,
+        ),
+        MetadataRecord::UserScramCredential { user, mechanism, credential: None } => (
+            Wire::RemoveUserScramCredential(wire_records::RemoveUserScramCredentialRecord {
+                name: Cow::Borrowed(user),
+                mechanism: *mechanism,
+                ..Default::default()
+            }),
+            0,
+        ),
         MetadataRecord::BeginTransaction { name } => (
             Wire::BeginTransaction(wire_records::BeginTransactionRecord {
                 name: name.as_deref().map(Cow::Borrowed),
@@ -272,6 +305,26 @@ pub(super) fn encode(record: &MetadataRecord, version: MetadataVersion) -> Resul
         }
     };
     wire.to_bytes(at)
+}
+
+/// A quota that is removed has the value that nothing else was written into: 0, as in Kafka.
+fn wire_client_quota<'a>(
+    entity: &'a QuotaEntity,
+    key: &'a str,
+    value: Option<f64>,
+) -> wire_records::ClientQuotaRecord<'a> {
+    let part = |(kind, name): (&'a Arc<str>, &'a Option<Arc<str>>)| client_quota_record::EntityData {
+        entity_type: Cow::Borrowed(&**kind),
+        entity_name: name.as_deref().map(Cow::Borrowed),
+        ..Default::default()
+    };
+    wire_records::ClientQuotaRecord {
+        entity: in_kafkas_order(entity).map(part).collect(),
+        key: Cow::Borrowed(key),
+        value: value.unwrap_or(0.0),
+        remove: value.is_none(),
+        ..Default::default()
+    }
 }
 
 fn text(text: Cow<'_, str>) -> Arc<str> {

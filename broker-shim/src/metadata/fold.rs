@@ -9,7 +9,7 @@ use super::{
     image::{Image, TopicImage},
     record::{
         BrokerRegistrationChange, ConfigResource, MetadataRecord, PartitionChange, PartitionImage,
-        PartitionRecord, ResourceKind,
+        PartitionRecord, QuotaEntity, ResourceKind, ScramCredential,
     },
 };
 
@@ -59,6 +59,8 @@ pub struct Delta {
     pub partitions: BTreeSet<(TopicId, i32)>,
     /// Resources whose configuration changed.
     pub configs: BTreeSet<ConfigResource>,
+    /// Whether any quota of clients changed.
+    pub client_quotas: bool,
 }
 
 impl Delta {
@@ -68,6 +70,7 @@ impl Delta {
         self.deleted_topics.extend(later.deleted_topics);
         self.partitions.extend(later.partitions);
         self.configs.extend(later.configs);
+        self.client_quotas |= later.client_quotas;
     }
 }
 
@@ -104,6 +107,13 @@ impl Image {
                 Arc::make_mut(&mut self.features).insert(Arc::clone(name), *level);
             }
             MetadataRecord::ProducerIds { next_producer_id, .. } => self.next_producer_id = *next_producer_id,
+            MetadataRecord::ClientQuota { entity, key, value } => {
+                self.fold_client_quota(entity, key, *value);
+                delta.client_quotas = true;
+            }
+            MetadataRecord::UserScramCredential { user, mechanism, credential } => {
+                self.fold_scram_credential(user, *mechanism, credential.as_ref());
+            }
             MetadataRecord::Kept(kept) => {
                 let all = Arc::make_mut(&mut self.kept);
                 match &kept.value {
@@ -212,6 +222,42 @@ impl Image {
         };
         if !values.is_empty() {
             self.configs.insert(resource.clone(), values);
+        }
+    }
+
+    /// An entity without any quota is none.
+    fn fold_client_quota(&mut self, entity: &QuotaEntity, key: &Arc<str>, value: Option<f64>) {
+        let all = Arc::make_mut(&mut self.client_quotas);
+        match value {
+            Some(value) => {
+                all.entry(entity.clone()).or_default().insert(Arc::clone(key), value);
+            }
+            None => {
+                if let Some(values) = all.get_mut(entity) {
+                    values.remove(key);
+                }
+                all.retain(|_, values| !values.is_empty());
+            }
+        }
+    }
+
+    fn fold_scram_credential(
+        &mut self,
+        user: &Arc<str>,
+        mechanism: i8,
+        credential: Option<&ScramCredential>,
+    ) {
+        let all = Arc::make_mut(&mut self.scram_credentials);
+        match credential {
+            Some(credential) => {
+                all.entry(Arc::clone(user)).or_default().insert(mechanism, credential.clone());
+            }
+            None => {
+                if let Some(credentials) = all.get_mut(user) {
+                    credentials.remove(&mechanism);
+                }
+                all.retain(|_, credentials| !credentials.is_empty());
+            }
         }
     }
 

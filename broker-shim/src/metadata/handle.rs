@@ -14,10 +14,10 @@ use super::{
     image::Image,
     leadership,
     ops::{
-        self, AlterConfigs, CreatePartitions, CreateTopics, CreatedTopic, DeleteTopics, DirectoryAssignment,
-        ProducerIdBlock, Refusal, TopicSelector,
+        self, Allowance, AlterClientQuotas, AlterConfigs, CreatePartitions, CreateTopics, CreatedTopic,
+        DeleteTopics, DirectoryAssignment, ProducerIdBlock, Refusal, TopicSelector,
     },
-    record::ConfigResource,
+    record::{ConfigResource, QuotaEntity},
     record_log::RecordLog,
 };
 
@@ -79,13 +79,30 @@ impl MetadataHandle {
         &self,
         request: CreateTopics,
     ) -> Result<Vec<(String, Result<CreatedTopic, Refusal>)>, ChangeError> {
+        self.create_topics_within(request, unlimited()).await
+    }
+
+    /// The same, as far as the allowance reaches.
+    pub(crate) async fn create_topics_within(
+        &self,
+        request: CreateTopics,
+        mut allowance: Allowance,
+    ) -> Result<Vec<(String, Result<CreatedTopic, Refusal>)>, ChangeError> {
         // Enough ids beforehand: the decision itself draws nothing.
         let ids = request.topics.iter().map(|_| ids::random_topic_id()).collect::<Result<Vec<TopicId>, _>>();
         let mut ids = ids.map_err(|error| ChangeError::Log(super::LogFailure::new(error)))?;
         self.requests
             .submit(move |image, rules| {
                 let mut new_id = || ids.pop().unwrap_or(TopicId::ZERO);
-                ops::create_topics(image, rules.defaults, &*rules.config, &request, &mut new_id).carry_out()
+                ops::create_topics(
+                    image,
+                    rules.defaults,
+                    &*rules.config,
+                    &request,
+                    &mut new_id,
+                    &mut allowance,
+                )
+                .carry_out()
             })
             .await?
     }
@@ -98,7 +115,18 @@ impl MetadataHandle {
         &self,
         request: DeleteTopics,
     ) -> Result<Vec<(TopicSelector, Result<Arc<TopicImage>, Refusal>)>, ChangeError> {
-        self.requests.submit(move |image, _| ops::delete_topics(image, &request).carry_out()).await?
+        self.delete_topics_within(request, unlimited()).await
+    }
+
+    /// The same, as far as the allowance reaches.
+    pub(crate) async fn delete_topics_within(
+        &self,
+        request: DeleteTopics,
+        mut allowance: Allowance,
+    ) -> Result<Vec<(TopicSelector, Result<Arc<TopicImage>, Refusal>)>, ChangeError> {
+        self.requests
+            .submit(move |image, _| ops::delete_topics(image, &request, &mut allowance).carry_out())
+            .await?
     }
 
     /// Adds partitions to topics. One answer for each entry, in the order of the request.
@@ -109,7 +137,18 @@ impl MetadataHandle {
         &self,
         request: CreatePartitions,
     ) -> Result<Vec<(String, Result<(), Refusal>)>, ChangeError> {
-        self.requests.submit(move |image, _| ops::create_partitions(image, &request).carry_out()).await?
+        self.create_partitions_within(request, unlimited()).await
+    }
+
+    /// The same, as far as the allowance reaches.
+    pub(crate) async fn create_partitions_within(
+        &self,
+        request: CreatePartitions,
+        mut allowance: Allowance,
+    ) -> Result<Vec<(String, Result<(), Refusal>)>, ChangeError> {
+        self.requests
+            .submit(move |image, _| ops::create_partitions(image, &request, &mut allowance).carry_out())
+            .await?
     }
 
     /// Changes configuration. One answer for each resource, in the order of the request.
@@ -123,6 +162,17 @@ impl MetadataHandle {
         self.requests
             .submit(move |image, rules| ops::alter_configs(image, &*rules.config, &request).carry_out())
             .await?
+    }
+
+    /// Changes quotas of clients. One answer for each entity.
+    ///
+    /// # Errors
+    /// Where nothing could be stored.
+    pub async fn alter_client_quotas(
+        &self,
+        request: AlterClientQuotas,
+    ) -> Result<Vec<(QuotaEntity, Result<(), Refusal>)>, ChangeError> {
+        self.requests.submit(move |image, _| ops::alter_client_quotas(image, &request).carry_out()).await?
     }
 
     /// Takes the next block of producer ids.
@@ -194,4 +244,8 @@ impl MetadataHandle {
         }
         ended.map(|()| broker_epoch)
     }
+}
+
+fn unlimited() -> Allowance {
+    Box::new(|_| Ok(()))
 }

@@ -9,7 +9,7 @@ use log_engine::types::{LeaderEpoch, Offset, TimestampMs, TopicId};
 
 use super::{
     ids::DirectoryId,
-    record::{ConfigResource, KeptKey, RegisterBroker, RegisterController},
+    record::{ConfigResource, KeptKey, QuotaEntity, RegisterBroker, RegisterController, ScramCredential},
     shared_map::SharedMap,
 };
 
@@ -17,6 +17,9 @@ pub use super::record::PartitionImage;
 
 /// The values of one resource's configuration.
 pub type ConfigValues = BTreeMap<Arc<str>, Arc<str>>;
+
+/// The quotas of one entity.
+pub type QuotaValues = BTreeMap<Arc<str>, f64>;
 
 /// The feature whose level says which records, in which versions, may be written.
 pub const METADATA_VERSION: &str = "metadata.version";
@@ -35,6 +38,8 @@ pub struct Image {
     pub(super) names: SharedMap<TopicId, Arc<str>>,
     pub(super) configs: SharedMap<ConfigResource, Arc<ConfigValues>>,
     pub(super) next_producer_id: i64,
+    pub(super) client_quotas: Arc<BTreeMap<QuotaEntity, QuotaValues>>,
+    pub(super) scram_credentials: Arc<BTreeMap<Arc<str>, BTreeMap<i8, ScramCredential>>>,
     pub(super) kept: Arc<BTreeMap<KeptKey, Arc<[u8]>>>,
 }
 
@@ -81,6 +86,8 @@ impl Image {
             names: SharedMap::default(),
             configs: SharedMap::default(),
             next_producer_id: 0,
+            client_quotas: Arc::default(),
+            scram_credentials: Arc::default(),
             kept: Arc::default(),
         }
     }
@@ -173,6 +180,22 @@ impl Image {
     #[must_use]
     pub fn feature_level(&self, name: &str) -> i16 {
         self.features.get(name).copied().unwrap_or(0)
+    }
+
+    /// Whose quotas are set, and what they are.
+    pub fn client_quotas(&self) -> impl Iterator<Item = (&QuotaEntity, &QuotaValues)> {
+        self.client_quotas.iter()
+    }
+
+    /// The users that have credentials, and these by Kafka's numbers of the mechanisms.
+    pub fn scram_credentials(&self) -> impl Iterator<Item = (&Arc<str>, &BTreeMap<i8, ScramCredential>)> {
+        self.scram_credentials.iter()
+    }
+
+    /// The credentials of a user.
+    #[must_use]
+    pub fn scram_credentials_of(&self, user: &str) -> Option<&BTreeMap<i8, ScramCredential>> {
+        self.scram_credentials.get(user)
     }
 
     /// First producer id that was not handed out.

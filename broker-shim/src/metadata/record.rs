@@ -1,10 +1,9 @@
 //! The metadata records that klamm understands, owned and without their encoding.
 //!
 //! One enum, so that decisions give records, the log carries them and the image folds them, all in the same words.
-//! How they are laid out in bytes is in `codec`. Records that only have to survive (quotas, credentials, ACLs,
-//! delegation tokens) are kept as their bytes under the key that makes two of them the same thing.
+//! How they are laid out in bytes is in `codec`. Records that only have to survive (ACLs, delegation tokens) are kept as their bytes under the key that makes two of them the same thing.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use log_engine::types::TopicId;
 
@@ -72,6 +71,24 @@ pub enum MetadataRecord {
         broker_epoch: i64,
         /// First id that is not handed out.
         next_producer_id: i64,
+    },
+    /// A quota of clients was set or, without a value, removed.
+    ClientQuota {
+        /// Whose.
+        entity: QuotaEntity,
+        /// The key.
+        key: Arc<str>,
+        /// Its new value.
+        value: Option<f64>,
+    },
+    /// A credential was stored or, without one, removed.
+    UserScramCredential {
+        /// Whose.
+        user: Arc<str>,
+        /// Kafka's number of the mechanism.
+        mechanism: i8,
+        /// What is stored.
+        credential: Option<ScramCredential>,
     },
     /// What follows counts only once the transaction ends (KIP-868).
     BeginTransaction {
@@ -283,6 +300,29 @@ impl ConfigResource {
     }
 }
 
+/// Whom a quota is for: types, and names where it is not for all that have none of their own.
+pub type QuotaEntity = BTreeMap<Arc<str>, Option<Arc<str>>>;
+
+/// What a broker must know to check a user's password, which does not tell the password (RFC 5802).
+#[derive(Clone, PartialEq, Eq)]
+pub struct ScramCredential {
+    /// Salt of the password.
+    pub salt: Arc<[u8]>,
+    /// Hash of the client's key.
+    pub stored_key: Arc<[u8]>,
+    /// The server's key.
+    pub server_key: Arc<[u8]>,
+    /// How often the password was hashed.
+    pub iterations: i32,
+}
+
+/// Keys do not belong into logs.
+impl fmt::Debug for ScramCredential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ScramCredential").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
 /// A record whose bytes are carried along.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptRecord {
@@ -295,10 +335,6 @@ pub struct KeptRecord {
 /// What a kept record is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeptKey {
-    /// A quota of an entity (sorted pairs of type and name), and its key.
-    ClientQuota(Vec<(Arc<str>, Option<Arc<str>>)>, Arc<str>),
-    /// A credential of a user, and its mechanism.
-    UserScramCredential(Arc<str>, i8),
     /// A delegation token, by its id.
     DelegationToken(Arc<str>),
     /// An access control entry, by its id.

@@ -166,13 +166,25 @@ impl Image {
                 MetadataRecord::Kept(KeptRecord { key: key.clone(), value: Some(value.clone()) })
             })
         };
-        records.extend(kept(|key| matches!(key, KeptKey::ClientQuota(..))));
+        records.extend(self.client_quotas().flat_map(|(entity, values)| {
+            values.iter().map(|(key, value)| MetadataRecord::ClientQuota {
+                entity: entity.clone(),
+                key: Arc::clone(key),
+                value: Some(*value),
+            })
+        }));
         if self.next_producer_id > 0 {
             let next_producer_id = self.next_producer_id;
             records.push(MetadataRecord::ProducerIds { broker_id: -1, broker_epoch: -1, next_producer_id });
         }
         records.extend(kept(|key| matches!(key, KeptKey::AccessControlEntry(_))));
-        records.extend(kept(|key| matches!(key, KeptKey::UserScramCredential(..))));
+        records.extend(self.scram_credentials().flat_map(|(user, credentials)| {
+            credentials.iter().map(|(mechanism, credential)| MetadataRecord::UserScramCredential {
+                user: Arc::clone(user),
+                mechanism: *mechanism,
+                credential: Some(credential.clone()),
+            })
+        }));
         records.extend(kept(|key| matches!(key, KeptKey::DelegationToken(_))));
         records
     }

@@ -635,7 +635,8 @@ fn a_formatted_directory_holds_the_records_that_storage_tool_leaves() {
             decode_batches(&bytes, 0).map(|batch| batch.unwrap().entries).collect::<Vec<_>>()
         };
         // The corpus was formatted with a user's credential, which a plain format has not.
-        let plain = |entry: &Entry| !matches!(entry, Entry::Metadata(MetadataRecord::Kept(_)));
+        let plain =
+            |entry: &Entry| !matches!(entry, Entry::Metadata(MetadataRecord::UserScramCredential { .. }));
         let names =
             |batch: &Vec<Entry>| batch.iter().filter(|entry| plain(entry)).map(name_of).collect::<Vec<_>>();
         let shapes = |dir: &Path| of(dir).iter().map(names).collect::<Vec<_>>();
@@ -802,7 +803,10 @@ async fn quotas_credentials_and_tokens_of_kafka_survive_into_a_snapshot_of_ours(
     let log = MemoryLog::of_bytes(&std::fs::read(dir.join("00000000000000000000.log")).unwrap());
     let image = load::load(&disk(), &dir, &log, "c").unwrap().image;
     let records = image.to_records();
-    assert!(records.iter().any(|record| matches!(record, MetadataRecord::Kept(_))));
+    let has = |wanted: fn(&MetadataRecord) -> bool| assert!(records.iter().any(wanted));
+    has(|record| matches!(record, MetadataRecord::Kept(_)));
+    has(|record| matches!(record, MetadataRecord::ClientQuota { .. }));
+    has(|record| matches!(record, MetadataRecord::UserScramCredential { .. }));
     let mut again = Image::empty("c");
     for record in &records {
         again.fold(record, &mut super::Delta::default()).unwrap();

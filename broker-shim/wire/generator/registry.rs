@@ -18,6 +18,7 @@ pub(super) fn api_enums(messages: &[&Message]) -> String {
         code += &api_message(request);
         code += &api_message(response);
         code += &request_trait(request, response);
+        code += &response_trait(response);
     }
     code
 }
@@ -99,6 +100,18 @@ fn request_trait(request: &Message, response: &Message) -> String {
         "impl RequestMessage for {} {{\n    type Response<'r> = {}{lifetime};\n}}\n",
         names::anonymous_type(request),
         response.name
+    )
+}
+
+fn response_trait(response: &Message) -> String {
+    let own = response.structs.iter().find(|found| found.name == response.name);
+    let has_throttle_time =
+        own.is_some_and(|own| own.fields.iter().any(|field| field.name == "ThrottleTimeMs"));
+    let throttle_time = if has_throttle_time { "Some(&mut self.throttle_time_ms)" } else { "None" };
+    format!(
+        "impl ResponseMessage for {} {{\n    \
+             fn throttle_time_ms(&mut self) -> Option<&mut i32> {{\n        {throttle_time}\n    }}\n}}\n",
+        names::anonymous_type(response)
     )
 }
 

@@ -71,6 +71,12 @@ pub trait RequestMessage: ApiMessage {
     type Response<'r>: ApiMessage;
 }
 
+/// A response.
+pub trait ResponseMessage: ApiMessage {
+    /// For how long the client is asked to send nothing; `None` where the response has no field to say so.
+    fn throttle_time_ms(&mut self) -> Option<&mut i32>;
+}
+
 /// Why bytes are not the message that they should be. Positions count from the begin of the frame.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {

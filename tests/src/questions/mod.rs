@@ -5,6 +5,7 @@
 
 pub mod administration;
 pub mod groups;
+pub mod quotas;
 pub mod settings;
 pub mod transactions;
 

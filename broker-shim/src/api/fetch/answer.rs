@@ -1,5 +1,7 @@
 //! The Fetch response: header bytes in memory, and between them the slices that go out by sendfile.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use log_engine::{Fetched, FetchedData, FileSlice};
 use wire::{
@@ -17,12 +19,15 @@ use super::{
     session::{Told, TopicKey},
 };
 use crate::{
-    api::uuid,
+    api::{answer, throttle_ms, uuid},
     connection::{Outcome, Piece, Response},
     partition::Visibility,
 };
 
 pub(super) fn respond(fetch: &Fetch, reads: Vec<PartitionRead>) -> Outcome {
+    if let Some(wait) = throttle(fetch, &reads) {
+        return throttled(fetch, wait);
+    }
     let told: Vec<Told> = reads.iter().map(told).collect();
     let included = fetch.session.tell(&told);
     let mut slices = Vec::new();
@@ -41,11 +46,39 @@ pub(super) fn respond(fetch: &Fetch, reads: Vec<PartitionRead>) -> Outcome {
     }
     let response =
         FetchResponse { session_id: fetch.session.session_id(), responses, ..FetchResponse::default() };
+    send(fetch, &response, slices, Duration::ZERO)
+}
+
+fn send(fetch: &Fetch, response: &FetchResponse<'_>, slices: Vec<FileSlice>, mute: Duration) -> Outcome {
     let context = &fetch.context;
-    match encode_response(&response, context.version, context.correlation_id, Vec::new()) {
-        Ok(encoded) => Outcome::Answer(assemble(encoded, slices)),
+    match encode_response(response, context.version, context.correlation_id, Vec::new()) {
+        Ok(encoded) => answer(context, assemble(encoded, slices), mute),
         Err(error) => Outcome::Close(format!("the answer to a fetch cannot be written: {error}")),
     }
+}
+
+/// For how long the client is to wait before it gets anything. Kafka charges what the whole answer takes; here it is the
+/// records, beside which the rest is little.
+fn throttle(fetch: &Fetch, reads: &[PartitionRead]) -> Option<Duration> {
+    let context = &fetch.context;
+    let bytes = reads.iter().flatten().map(Fetched::len).sum();
+    let for_time = context.time.as_ref().map_or(Duration::ZERO, |time| time.charge());
+    let for_bytes = fetch.quotas.fetched(context.payer(), bytes);
+    if !for_time.is_zero() && for_bytes.is_zero() {
+        fetch.quotas.unfetched(context.payer(), bytes);
+    }
+    Some(for_time.max(for_bytes)).filter(|wait| !wait.is_zero())
+}
+
+/// Nothing, and when to ask again. What the client knows of its partitions stays as it is; a session that has just begun
+/// is not told of.
+fn throttled(fetch: &Fetch, wait: Duration) -> Outcome {
+    let response = FetchResponse {
+        throttle_time_ms: throttle_ms(wait),
+        session_id: fetch.session.ongoing_id(),
+        ..FetchResponse::default()
+    };
+    send(fetch, &response, Vec::new(), wait)
 }
 
 fn told(read: &PartitionRead) -> Told {

@@ -23,6 +23,7 @@ use crate::{
     connection::{Dispatched, Outcome},
     error_map,
     partition::{Partition, Visibility},
+    quota::ClientQuotas,
     request_context::RequestContext,
     wait::Waiter,
 };
@@ -35,6 +36,7 @@ const FIRST_WITH_TOPIC_IDS: i16 = 13;
 /// A request, resolved.
 struct Fetch {
     context: RequestContext,
+    quotas: Arc<ClientQuotas>,
     session: FetchContext,
     /// One for each partition that the session wants, in order.
     targets: Vec<Result<Arc<Partition>, ErrorCode>>,
@@ -61,7 +63,7 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
             let error_code = error_map::session(error).code();
             return Dispatched::Done(respond(
                 &context,
-                &FetchResponse { error_code, ..FetchResponse::default() },
+                FetchResponse { error_code, ..FetchResponse::default() },
             ));
         }
     };
@@ -82,9 +84,12 @@ fn resolve(
     let targets = session.wanted().iter().map(|wanted| target(broker, context, wanted)).collect();
     let replica = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     let size = |bytes: i32| usize::try_from(bytes).unwrap_or(0);
-    let max_bytes = size(request.max_bytes).min(broker.fetch_max_bytes);
+    let quotas = Arc::clone(broker.client_quotas());
+    let allowed = quotas.fetch_bytes_max(context.payer()).unwrap_or(usize::MAX);
+    let max_bytes = size(request.max_bytes).min(broker.fetch_max_bytes).min(allowed);
     Ok(Fetch {
         context: context.clone(),
+        quotas,
         session,
         targets,
         visibility: Visibility::of(replica, request.isolation_level),

@@ -269,6 +269,14 @@ impl FetchContext {
         }
     }
 
+    /// The same, but 0 for a session that has just begun.
+    pub(crate) fn ongoing_id(&self) -> i32 {
+        match self {
+            Self::Sessionless(_) | Self::Full(..) => 0,
+            Self::Incremental(_, session) => lock(session).id,
+        }
+    }
+
     /// Takes note of what is told of each wanted partition, in their order: which of them the response carries.
     pub(crate) fn tell(&self, told: &[Told]) -> Vec<bool> {
         match self {

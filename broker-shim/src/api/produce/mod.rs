@@ -27,13 +27,14 @@ use wire::{
     primitives::{RecordsRef, Uuid},
 };
 
-use super::{body, malformed, respond, topic_id};
+use super::{body, malformed, respond, throttle_ms, topic_id};
 use crate::{
     authorizer::{Operation, Resource},
     broker::{Broker, is_internal},
-    connection::{Dispatched, Outcome},
+    connection::{Dispatched, Limited, Outcome},
     error_map,
     partition::Partition,
+    quota::ClientQuotas,
     request_context::RequestContext,
 };
 
@@ -104,32 +105,81 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
         }
         Err(error) => return Dispatched::Done(malformed(&context, error)),
     };
+    let quotas = Arc::clone(broker.client_quotas());
+    let answering = Answering { quotas, context, acks: plan.acks, bytes: frame.len() };
     if let Some(mut opening) = opening
         && opening.begin(&mut plan).is_pending()
     {
         let broker = Arc::clone(broker);
         return Dispatched::Alone(Box::pin(async move {
             opening.settle(&broker, &mut plan).await;
-            let acks = plan.acks;
-            finish_elsewhere(context, acks, attempt_all(plan, frame)).await
+            answering.finish_elsewhere(attempt_all(plan, frame)).await
         }));
     }
-    let acks = plan.acks;
     let attempted = attempt_all(plan, frame);
     if any_postponed(&attempted) {
-        return Dispatched::Alone(Box::pin(finish_elsewhere(context, acks, attempted)));
+        return Dispatched::Alone(Box::pin(answering.finish_elsewhere(attempted)));
     }
-    Dispatched::Pipelined(Box::pin(finish(context, acks, start_all(attempted))))
+    Dispatched::Pipelined(Box::pin(answering.finish(start_all(attempted))))
 }
 
-/// Starts what was postponed where waiting stalls no other connection.
-async fn finish_elsewhere(context: RequestContext, acks: i16, attempted: Vec<TopicOf<Attempted>>) -> Outcome {
-    if !any_postponed(&attempted) {
-        return finish(context, acks, start_all(attempted)).await;
+/// What is needed to answer.
+struct Answering {
+    quotas: Arc<ClientQuotas>,
+    context: RequestContext,
+    acks: i16,
+    /// Size of the request.
+    bytes: usize,
+}
+
+impl Answering {
+    /// Starts what was postponed where waiting stalls no other connection.
+    async fn finish_elsewhere(self, attempted: Vec<TopicOf<Attempted>>) -> Outcome {
+        if !any_postponed(&attempted) {
+            return self.finish(start_all(attempted)).await;
+        }
+        match spawn_blocking(move || start_all(attempted)).await {
+            Ok(started) => self.finish(started).await,
+            Err(abandoned) => Outcome::Close(format!("a produce request was abandoned: {abandoned}")),
+        }
     }
-    match spawn_blocking(move || start_all(attempted)).await {
-        Ok(started) => finish(context, acks, started).await,
-        Err(abandoned) => Outcome::Close(format!("a produce request was abandoned: {abandoned}")),
+
+    async fn finish(self, started: Vec<TopicOf<Started>>) -> Outcome {
+        let mut topics = Vec::with_capacity(started.len());
+        let mut failed = None;
+        for topic in started {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for (index, started) in topic.partitions {
+                let result = started.ended().await;
+                if let Err(failure) = &result {
+                    failed.get_or_insert_with(|| format!("{}-{index}: {}", topic.name, failure.code));
+                }
+                partitions.push(answer(index, result));
+            }
+            topics.push(TopicProduceResponse {
+                name: topic.name.into(),
+                topic_id: topic.id,
+                partition_responses: partitions,
+                ..TopicProduceResponse::default()
+            });
+        }
+        let wait = self.quotas.produced(self.context.payer(), self.bytes);
+        match (self.acks, failed) {
+            // The client reads no answer: only the end of the connection tells it that something went wrong.
+            (NO_RESPONSE, Some(what)) => {
+                Outcome::Close(format!("a produce request with acks=0 failed: {what}"))
+            }
+            (NO_RESPONSE, None) if wait.is_zero() => Outcome::Silent,
+            (NO_RESPONSE, None) => Outcome::Limited(Limited { response: None, mute: wait, time: None }),
+            _ => respond(
+                &self.context,
+                ProduceResponse {
+                    responses: topics,
+                    throttle_time_ms: throttle_ms(wait),
+                    ..ProduceResponse::default()
+                },
+            ),
+        }
     }
 }
 
@@ -326,33 +376,6 @@ fn failure(error: &AppendError, partition: &Partition) -> Failure {
     let id = TopicPartition { topic: Arc::clone(partition.topic()), partition: partition.number() };
     let records = violation.problems().iter().map(|problem| (problem.index, problem.message(&id))).collect();
     Failure { code, message: error_map::violation_text(violation), records, log_start }
-}
-
-async fn finish(context: RequestContext, acks: i16, started: Vec<TopicOf<Started>>) -> Outcome {
-    let mut topics = Vec::with_capacity(started.len());
-    let mut failed = None;
-    for topic in started {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for (index, started) in topic.partitions {
-            let result = started.ended().await;
-            if let Err(failure) = &result {
-                failed.get_or_insert_with(|| format!("{}-{index}: {}", topic.name, failure.code));
-            }
-            partitions.push(answer(index, result));
-        }
-        topics.push(TopicProduceResponse {
-            name: topic.name.into(),
-            topic_id: topic.id,
-            partition_responses: partitions,
-            ..TopicProduceResponse::default()
-        });
-    }
-    match (acks, failed) {
-        // The client reads no answer: only the end of the connection tells it that something went wrong.
-        (NO_RESPONSE, Some(what)) => Outcome::Close(format!("a produce request with acks=0 failed: {what}")),
-        (NO_RESPONSE, None) => Outcome::Silent,
-        _ => respond(&context, &ProduceResponse { responses: topics, ..ProduceResponse::default() }),
-    }
 }
 
 fn answer<'r>(index: i32, result: Result<Appended, Failure>) -> PartitionProduceResponse<'r> {

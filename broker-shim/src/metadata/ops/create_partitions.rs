@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Decision, MAX_PARTITIONS_PER_REQUEST, Refusal, placement::Placement};
+use super::{Allowance, Decision, MAX_PARTITIONS_PER_REQUEST, Refusal, placement::Placement};
 use crate::metadata::{
     image::{Image, PartitionImage},
     record::{MetadataRecord, PartitionRecord},
@@ -31,7 +31,11 @@ pub struct MorePartitions {
 /// One answer for each entry, in the order of the request.
 pub(in crate::metadata) type Answers = Vec<(String, Result<(), Refusal>)>;
 
-pub(in crate::metadata) fn create_partitions(image: &Image, request: &CreatePartitions) -> Decision<Answers> {
+pub(in crate::metadata) fn create_partitions(
+    image: &Image,
+    request: &CreatePartitions,
+    allow: &mut Allowance,
+) -> Decision<Answers> {
     let placement = Placement::over(image);
     let mut seen = HashSet::new();
     let mut records = Vec::new();
@@ -39,7 +43,7 @@ pub(in crate::metadata) fn create_partitions(image: &Image, request: &CreatePart
     for entry in &request.topics {
         let answer = if seen.insert(entry.name.as_str()) {
             new_partitions(image, &placement, entry, MAX_PARTITIONS_PER_REQUEST - records.len())
-                .map(|created| records.extend(created))
+                .and_then(|created| allow(created.len()).map(|()| records.extend(created)))
         } else {
             Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()))
         };

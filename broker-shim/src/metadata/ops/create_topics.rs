@@ -8,8 +8,8 @@ use std::{
 use log_engine::types::TopicId;
 
 use super::{
-    CLUSTER_METADATA_TOPIC, Decision, MAX_PARTITIONS_PER_REQUEST, Refusal, alter_configs::ConfigRules,
-    check_topic_name, placement::Placement, topic_name::Collisions,
+    Allowance, CLUSTER_METADATA_TOPIC, Decision, MAX_PARTITIONS_PER_REQUEST, Refusal,
+    alter_configs::ConfigRules, check_topic_name, placement::Placement, topic_name::Collisions,
 };
 use crate::metadata::{
     image::{Image, PartitionImage},
@@ -69,6 +69,7 @@ pub(in crate::metadata) fn create_topics(
     rules: &dyn ConfigRules,
     request: &CreateTopics,
     new_id: &mut dyn FnMut() -> TopicId,
+    allow: &mut Allowance,
 ) -> Decision<Answers> {
     let placement = Placement::over(image);
     // As in Kafka, with topics that exist; two names of one request do not collide with each other.
@@ -92,6 +93,7 @@ pub(in crate::metadata) fn create_topics(
             check_name(image, &collisions, &topic.name)?;
             let configs = config_records(rules, topic)?;
             let partitions = partitions(&placement, defaults, topic)?;
+            allow(partitions.len())?;
             let replication_factor = partitions.first().map_or(0, |partition| partition.replicas.len());
             let created = CreatedTopic {
                 topic_id: new_id(),

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use log_engine::types::TopicId;
 
-use super::{Decision, Refusal};
+use super::{Allowance, Decision, Refusal};
 use crate::metadata::{
     image::{Image, TopicImage},
     record::MetadataRecord,
@@ -30,7 +30,11 @@ pub enum TopicSelector {
 /// One answer for each entry, in the order of the request: the topic that is deleted.
 pub(in crate::metadata) type Answers = Vec<(TopicSelector, Result<Arc<TopicImage>, Refusal>)>;
 
-pub(in crate::metadata) fn delete_topics(image: &Image, request: &DeleteTopics) -> Decision<Answers> {
+pub(in crate::metadata) fn delete_topics(
+    image: &Image,
+    request: &DeleteTopics,
+    allow: &mut Allowance,
+) -> Decision<Answers> {
     let mut deleted = HashSet::new();
     let mut records = Vec::new();
     let mut answers = Vec::new();
@@ -43,6 +47,7 @@ pub(in crate::metadata) fn delete_topics(image: &Image, request: &DeleteTopics) 
                 };
                 return Err(Refusal::InvalidRequest(text.to_owned()));
             }
+            allow(topic.partitions.len())?;
             records.push(MetadataRecord::RemoveTopic { topic_id: topic.topic_id });
             Ok(Arc::clone(topic))
         });

@@ -5,6 +5,7 @@
 
 mod alter_configs;
 mod assign_directories;
+mod client_quotas;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -18,6 +19,8 @@ use super::{controller::ChangeError, record::MetadataRecord};
 
 pub use alter_configs::{AlterConfigs, ConfigOp, ConfigRules, DefaultList, ResourceAlterations};
 pub use assign_directories::DirectoryAssignment;
+pub use client_quotas::{AlterClientQuotas, QuotaAlterations};
+pub(crate) use client_quotas::{entity_type, in_kafkas_order, quota_key};
 pub use create_partitions::{CreatePartitions, MorePartitions};
 pub use create_topics::{CreateTopics, CreatedTopic, NewTopic, TopicDefaults};
 pub use delete_topics::{DeleteTopics, TopicSelector};
@@ -29,6 +32,7 @@ pub use topic_name::check_topic_name;
 
 pub(super) use alter_configs::alter_configs;
 pub(super) use assign_directories::assign_directories;
+pub(super) use client_quotas::alter_client_quotas;
 pub(super) use create_partitions::create_partitions;
 pub(super) use create_topics::create_topics;
 pub(super) use delete_topics::delete_topics;
@@ -42,6 +46,9 @@ pub const MAX_PARTITIONS_PER_REQUEST: usize = 10_000;
 
 /// Records that one request of a client may lead to: Kafka's `MAX_RECORDS_PER_USER_OP`.
 const MAX_RECORDS_PER_REQUEST: usize = 10_000;
+
+/// Says whether partitions may be created or deleted, how many at a time.
+pub type Allowance = Box<dyn FnMut(usize) -> Result<(), Refusal> + Send>;
 
 /// Records to append as one batch, and what to tell the caller once they are in the image.
 #[derive(Debug)]

@@ -55,6 +55,9 @@ pub enum Refusal {
     /// NO_REASSIGNMENT_IN_PROGRESS.
     #[error("No partition reassignment is in progress.")]
     NoReassignment,
+    /// THROTTLING_QUOTA_EXCEEDED.
+    #[error("The throttling quota has been exceeded.")]
+    ThrottlingQuotaExceeded,
     /// UNKNOWN_TOPIC_ID.
     #[error("This server does not host this topic ID.")]
     UnknownTopicId(TopicId),

@@ -26,40 +26,41 @@ macro_rules! with_api_message {
     ($name:expr, $M:ident => $body:expr) => {
         with_message!($name, $M => $body,
             AddOffsetsToTxnRequest AddOffsetsToTxnResponse AddPartitionsToTxnRequest
-            AddPartitionsToTxnResponse AlterConfigsRequest AlterConfigsResponse
-            AlterPartitionReassignmentsRequest AlterPartitionReassignmentsResponse
-            AlterReplicaLogDirsRequest AlterReplicaLogDirsResponse ApiVersionsRequest
-            ApiVersionsResponse CreateAclsRequest CreateAclsResponse
-            CreateDelegationTokenRequest CreateDelegationTokenResponse
-            CreatePartitionsRequest CreatePartitionsResponse CreateTopicsRequest
-            CreateTopicsResponse DeleteAclsRequest DeleteAclsResponse
-            DeleteGroupsRequest DeleteGroupsResponse DeleteRecordsRequest
-            DeleteRecordsResponse DeleteTopicsRequest DeleteTopicsResponse
-            DescribeAclsRequest DescribeAclsResponse DescribeClusterRequest
+            AddPartitionsToTxnResponse AlterClientQuotasRequest AlterClientQuotasResponse
+            AlterConfigsRequest AlterConfigsResponse AlterPartitionReassignmentsRequest
+            AlterPartitionReassignmentsResponse AlterReplicaLogDirsRequest
+            AlterReplicaLogDirsResponse AlterUserScramCredentialsRequest
+            AlterUserScramCredentialsResponse ApiVersionsRequest ApiVersionsResponse
+            CreateAclsRequest CreateAclsResponse CreateDelegationTokenRequest
+            CreateDelegationTokenResponse CreatePartitionsRequest CreatePartitionsResponse
+            CreateTopicsRequest CreateTopicsResponse DeleteAclsRequest DeleteAclsResponse
+            DeleteGroupsRequest DeleteGroupsResponse DeleteRecordsRequest DeleteRecordsResponse
+            DeleteTopicsRequest DeleteTopicsResponse DescribeAclsRequest DescribeAclsResponse
+            DescribeClientQuotasRequest DescribeClientQuotasResponse DescribeClusterRequest
             DescribeClusterResponse DescribeConfigsRequest DescribeConfigsResponse
             DescribeDelegationTokenRequest DescribeDelegationTokenResponse
             DescribeGroupsRequest DescribeGroupsResponse DescribeLogDirsRequest
             DescribeLogDirsResponse DescribeProducersRequest DescribeProducersResponse
             DescribeQuorumRequest DescribeQuorumResponse DescribeTopicPartitionsRequest
             DescribeTopicPartitionsResponse DescribeTransactionsRequest
-            DescribeTransactionsResponse ElectLeadersRequest ElectLeadersResponse
+            DescribeTransactionsResponse DescribeUserScramCredentialsRequest
+            DescribeUserScramCredentialsResponse ElectLeadersRequest ElectLeadersResponse
             EndTxnRequest EndTxnResponse ExpireDelegationTokenRequest
-            ExpireDelegationTokenResponse FetchRequest FetchResponse
-            FindCoordinatorRequest FindCoordinatorResponse HeartbeatRequest
-            HeartbeatResponse IncrementalAlterConfigsRequest
-            IncrementalAlterConfigsResponse InitProducerIdRequest InitProducerIdResponse
-            JoinGroupRequest JoinGroupResponse LeaveGroupRequest LeaveGroupResponse
-            ListConfigResourcesRequest ListConfigResourcesResponse ListGroupsRequest
-            ListGroupsResponse ListOffsetsRequest ListOffsetsResponse
-            ListPartitionReassignmentsRequest ListPartitionReassignmentsResponse
-            ListTransactionsRequest ListTransactionsResponse MetadataRequest
-            MetadataResponse OffsetCommitRequest OffsetCommitResponse
-            OffsetDeleteRequest OffsetDeleteResponse OffsetFetchRequest
-            OffsetFetchResponse OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse
-            ProduceRequest ProduceResponse RenewDelegationTokenRequest
-            RenewDelegationTokenResponse SyncGroupRequest SyncGroupResponse
-            TxnOffsetCommitRequest TxnOffsetCommitResponse WriteTxnMarkersRequest
-            WriteTxnMarkersResponse
+            ExpireDelegationTokenResponse FetchRequest FetchResponse FindCoordinatorRequest
+            FindCoordinatorResponse HeartbeatRequest HeartbeatResponse
+            IncrementalAlterConfigsRequest IncrementalAlterConfigsResponse
+            InitProducerIdRequest InitProducerIdResponse JoinGroupRequest JoinGroupResponse
+            LeaveGroupRequest LeaveGroupResponse ListConfigResourcesRequest
+            ListConfigResourcesResponse ListGroupsRequest ListGroupsResponse ListOffsetsRequest
+            ListOffsetsResponse ListPartitionReassignmentsRequest
+            ListPartitionReassignmentsResponse ListTransactionsRequest ListTransactionsResponse
+            MetadataRequest MetadataResponse OffsetCommitRequest OffsetCommitResponse
+            OffsetDeleteRequest OffsetDeleteResponse OffsetFetchRequest OffsetFetchResponse
+            OffsetForLeaderEpochRequest OffsetForLeaderEpochResponse ProduceRequest
+            ProduceResponse RenewDelegationTokenRequest RenewDelegationTokenResponse
+            SyncGroupRequest SyncGroupResponse TxnOffsetCommitRequest TxnOffsetCommitResponse
+            UnregisterBrokerRequest UnregisterBrokerResponse UpdateFeaturesRequest
+            UpdateFeaturesResponse WriteTxnMarkersRequest WriteTxnMarkersResponse
         )
     };
 }
