@@ -190,6 +190,18 @@ impl<'a> Recovery<'a> {
             }
             Err(OpenIndexError::Io(error)) => return Err(error.into()),
         };
+        match segment.lacks_entries(self.seed.config.index_interval_bytes) {
+            Ok(false) => {}
+            Ok(true) | Err(ReadError::Corrupt(_)) if next.is_some() => {
+                tracing::warn!(
+                    "the offset index of {} at {base} is empty and is made again",
+                    self.seed.partition
+                );
+                return Ok(None);
+            }
+            Ok(true) | Err(ReadError::Corrupt(_)) => {}
+            Err(error) => return Err(error),
+        }
         match next {
             Some(next) => segment.set_end_offset(next),
             // The headers behind the last index entry tell where the log ends.

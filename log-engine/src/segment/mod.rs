@@ -132,6 +132,25 @@ impl Segment {
         Ok(Self::with_state(names, state))
     }
 
+    /// Whether an offset index without entries has lost them: one was due before the segment's end. Reads the headers of one
+    /// interval.
+    pub(crate) fn lacks_entries(&self, index_interval_bytes: u32) -> Result<bool, ReadError> {
+        let (size, _) = self.published();
+        if self.state().offset_index.len() > 0 || size <= u64::from(index_interval_bytes) {
+            return Ok(false);
+        }
+        let file = self.names.open(FileType::Log, OpenMode::Read)?;
+        let mut pace = Pace::default();
+        let mut position = 0;
+        while let Some(batch) = header_at(&*file, position, size, ReadMode::Blocking)? {
+            if pace.step(self.base_offset, &batch, index_interval_bytes).offset_entry.is_some() {
+                return Ok(true);
+            }
+            position = batch.end();
+        }
+        Ok(false)
+    }
+
     fn with_state(names: Names, state: State) -> Arc<Self> {
         let segment = Arc::new_cyclic(|me| Self {
             base_offset: names.base_offset(),

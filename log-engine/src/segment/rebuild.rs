@@ -356,6 +356,11 @@ fn believed(
     if indexed.is_some() && previous.is_none() {
         return Err(misleading(names, &state.offset_index, position));
     }
+    if is_anew && state.offset_index.len() > 0 {
+        // It had entries, and lost them: nobody knows what the index of aborted transactions lost with it.
+        let rule = Rule::IndexLength { length: 0, entry: OffsetEntry::LEN as u64 };
+        return Err(Corruption { file: names.path(FileType::OffsetIndex), position: 0, rule }.into());
+    }
     if !is_anew {
         state.pace = Pace::resumed(base, position, &state.offset_index, &state.time_index);
     }

@@ -1,8 +1,9 @@
 //! Damage before the recovery point of the segment that is written to: it costs the records it hits, and no start cuts them
 //! or gives their offsets out again.
 
-use super::crash::{config_on, formatted, opened};
+use super::crash::{config_on, end_transaction, formatted, of_producer, opened, store};
 use super::*;
+use crate::batch::control::TxnOutcome;
 use crate::io::Disk;
 use crate::io::sim::SimDisk;
 
@@ -94,6 +95,56 @@ fn a_damaged_header_before_the_recovery_point_costs_its_batch_and_no_other() {
             }
         }
     }
+}
+
+/// The offset and time index were made again, and the transaction index was left empty: readers of committed records were
+/// shown aborted ones.
+#[test]
+fn the_indexes_of_a_closed_segment_that_were_removed_or_emptied_are_all_made_again() {
+    for (is_clean, is_removed) in [(false, true), (false, false), (true, true), (true, false)] {
+        let disk = formatted();
+        let engine = Engine::open(config_on(&disk)).unwrap();
+        let log = create(&engine, small_segments());
+        for number in 0..15 {
+            store(&log, of_producer(1, 2 * number, true));
+            store(&log, of_producer(1, 2 * number + 1, true));
+            end_transaction(&log, 1, if number % 3 == 0 { TxnOutcome::Commit } else { TxnOutcome::Abort });
+        }
+        log.set_high_watermark(log.offsets().log_end);
+        assert!(log.segments_info().len() > 3);
+        let before = aborted(&log);
+        assert_eq!(before.len(), 10);
+        let first = log.segments_info()[1].base_offset;
+        log.flush().unwrap();
+        crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+        let disk = if is_clean { engine.close().map(|()| disk).unwrap() } else { disk.kill() };
+        drop((log, engine));
+        for ending in ["index", "timeindex", "txnindex"] {
+            let path = PathBuf::from(format!("/data/orders-0/{:020}.{ending}", first.get()));
+            assert!(disk.metadata(&path).unwrap().len > 0, "{ending}");
+            if is_removed {
+                disk.remove_file(&path).unwrap();
+            } else {
+                disk.open(&path, crate::io::OpenMode::ReadWrite).unwrap().set_len(0).unwrap();
+            }
+        }
+        let (_engine, log) = opened(&disk);
+        log.set_high_watermark(log.offsets().log_end);
+        assert_eq!(aborted(&log), before, "clean {is_clean}, removed {is_removed}");
+    }
+}
+
+// As readers of committed records are told, segment by segment.
+fn aborted(log: &Log) -> Vec<AbortedTransaction> {
+    let mut found = Vec::new();
+    for segment in log.segments_info() {
+        let read =
+            ReadRequest { from: segment.base_offset, ..ReadRequest::from_start(Isolation::LastStable) };
+        found.extend(log.read(&read).unwrap().aborted);
+    }
+    found.sort_by_key(|transaction| transaction.last_offset);
+    found.dedup();
+    found
 }
 
 // Reads every offset by itself; each shows its record, or the one behind it, or is refused. Answers those that are.
