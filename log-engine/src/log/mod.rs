@@ -23,6 +23,7 @@ mod read;
 pub(crate) mod recover;
 pub(crate) mod relocate;
 mod roll;
+mod room;
 mod sweep;
 mod tail;
 mod truncate;

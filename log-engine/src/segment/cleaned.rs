@@ -39,8 +39,9 @@ impl CleanedSegment {
         remove_leftovers(path, base_offset)?;
         let names = Names::new(path, base_offset, FileState::Cleaned);
         let file = names.open_to_keep(FileType::Log, OpenMode::CreateNew)?;
-        let (handle, state) = (file.handle(), State { log_file: Some(file), ..State::empty(base_offset) });
-        Ok(Self { names, file: handle, state, index_interval_bytes })
+        let mut state = State::empty(base_offset);
+        let file = state.log_file.keep(file);
+        Ok(Self { names, file, state, index_interval_bytes })
     }
 
     /// Adds whole batches.

@@ -18,7 +18,7 @@ use crate::io::{FileHandle, OpenMode};
 
 use super::index::{Entry, IndexFile};
 use super::name::FileType;
-use super::open_files::Closing;
+use super::open_files::{Closing, FileSlot};
 use super::place::Names;
 use super::scan::ReadMode;
 use super::{Files, Segment, State, ignore_missing};
@@ -91,7 +91,7 @@ impl Segment {
     pub(crate) fn opened_file(&self) -> Option<FileHandle> {
         let mut state = self.state();
         state.flushed.used = true;
-        state.log_file.as_ref().map(|file| file.handle())
+        state.log_file.handle()
     }
 
     /// The same for a reader, who may not be allowed to wait for the opening.
@@ -109,7 +109,7 @@ impl Segment {
     pub(crate) fn set_out(&self, file: FileHandle, end: u64) -> FileHandle {
         self.change(|state, names| {
             state.flushed.written = end;
-            state.log_file.get_or_insert_with(|| names.keep(file)).handle()
+            state.log_file.handle().unwrap_or_else(|| state.log_file.keep(names.keep(file)))
         })
     }
 
@@ -129,22 +129,35 @@ impl Segment {
         }
     }
 
-    fn open_log(&self, _files: &Files<'_>) -> io::Result<FileHandle> {
-        if let Some(file) = self.opened_file() {
-            return Ok(file);
+    fn open_log(&self, files: &Files<'_>) -> io::Result<FileHandle> {
+        match self.opened_file() {
+            Some(file) => Ok(file),
+            None => self.open(files, FileType::Log, OpenMode::ReadWrite, |state| &mut state.log_file),
         }
-        self.names.site().open_files.make_room_by_flushing(1);
-        let file = self.names.open_to_keep(FileType::Log, OpenMode::ReadWrite)?;
-        Ok(self.change(|state, _| state.log_file.get_or_insert(file).handle()))
     }
 
-    fn open_index<E: Entry>(&self, _files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
-        if let Some(file) = index(&mut self.state()).opened() {
+    fn open_index<E: Entry>(&self, files: &Files<'_>, index: IndexOf<E>) -> io::Result<FileHandle> {
+        self.open(files, E::FILE, OpenMode::OpenOrCreate, |state| &mut index(state).file)
+    }
+
+    pub(super) fn open_txn_index(&self, files: &Files<'_>) -> io::Result<FileHandle> {
+        self.open(files, FileType::TxnIndex, OpenMode::OpenOrCreate, |state| &mut state.txn_index.file)
+    }
+
+    // The file of a slot, opened where it is closed.
+    fn open(
+        &self,
+        _files: &Files<'_>,
+        file_type: FileType,
+        mode: OpenMode,
+        slot: impl Fn(&mut State) -> &mut FileSlot,
+    ) -> io::Result<FileHandle> {
+        if let Some(file) = slot(&mut self.state()).handle() {
             return Ok(file);
         }
         self.names.site().open_files.make_room_by_flushing(1);
-        let file = self.names.open_to_keep(E::FILE, OpenMode::OpenOrCreate)?;
-        Ok(self.change(|state, _| index(state).keep_open(file)))
+        let file = self.names.open_to_keep(file_type, mode)?;
+        Ok(self.change(|state, _| slot(state).keep(file)))
     }
 
     /// Before an index is searched by somebody who may wait for the disk.
@@ -153,15 +166,6 @@ impl Segment {
             self.open_index(&self.files(), index)?;
         }
         Ok(())
-    }
-
-    pub(super) fn open_txn_index(&self, _files: &Files<'_>) -> io::Result<FileHandle> {
-        if let Some(file) = self.state().txn_index.opened() {
-            return Ok(file);
-        }
-        self.names.site().open_files.make_room_by_flushing(1);
-        let file = self.names.open_to_keep(FileType::TxnIndex, OpenMode::OpenOrCreate)?;
-        Ok(self.change(|state, _| state.txn_index.keep_open(file)))
     }
 
     /// Opens the files and leaves them so, because their names are about to go: whoever holds this segment goes on
@@ -262,7 +266,7 @@ impl Segment {
 
     // `None` if there never was one. What is no entry at its end goes.
     fn txn_index_to_sync(&self, files: &Files<'_>) -> io::Result<Option<FileHandle>> {
-        if self.state().txn_index.opened().is_none()
+        if !self.state().txn_index.file.is_open()
             && !self.state().txn_index.has_unwritten()
             && let Err(error) = self.names.metadata(FileType::TxnIndex)
         {
@@ -314,29 +318,29 @@ impl Segment {
         if !state.flushed.is_complete() && !self.names.site().failures.is_offline() {
             return Closing::Unflushed;
         }
-        state.log_file = None;
+        state.log_file.close();
         state.close_indexes();
         state.flushed.in_ring = false;
         Closing::Closed
     }
 
     fn opened_files(&self) -> Vec<FileHandle> {
-        let state = self.state();
-        let log_file = state.log_file.as_ref().map(|file| file.handle());
-        let indexes = [state.offset_index.opened(), state.time_index.opened(), state.txn_index.opened()];
-        log_file.into_iter().chain(indexes.into_iter().flatten()).collect()
+        self.state().slots().into_iter().filter_map(FileSlot::handle).collect()
     }
 }
 
 impl State {
+    fn slots(&self) -> [&FileSlot; 4] {
+        [&self.log_file, &self.offset_index.file, &self.time_index.file, &self.txn_index.file]
+    }
+
     fn has_open_files(&self) -> bool {
-        let indexes = [self.offset_index.is_open(), self.time_index.is_open(), self.txn_index.is_open()];
-        self.log_file.is_some() || indexes.contains(&true)
+        self.slots().into_iter().any(FileSlot::is_open)
     }
 
     pub(super) fn close_indexes(&mut self) {
         self.offset_index.close();
         self.time_index.close();
-        self.txn_index.close();
+        self.txn_index.file.close();
     }
 }

@@ -14,12 +14,12 @@ use crate::error::{Corruption, Rule};
 use crate::io::{Disk, FileHandle, OpenMode, with_suffix};
 
 use super::name::{FileType, UNFINISHED};
-use super::open_files::KeptFile;
+use super::open_files::FileSlot;
 use super::place::Names;
 use super::scan::{ReadMode, read_exact};
 
 /// One entry's layout.
-pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug {
+pub(crate) trait Entry: Copy + PartialEq + std::fmt::Debug + 'static {
     /// Bytes of an entry.
     const LEN: usize;
     /// The file that such entries are in.
@@ -44,7 +44,7 @@ const WALK_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct IndexFile<E> {
     // Opened when needed: most indexes of a large directory are never looked at.
-    file: Option<KeptFile>,
+    pub(super) file: FileSlot,
     in_file: u64,
     tail: Vec<E>,
     last: Option<E>,
@@ -74,12 +74,12 @@ impl<E: Entry> IndexFile<E> {
 
     /// An index without entries, whatever its file holds; the file is cut when it is next written.
     pub(crate) fn empty() -> Self {
-        Self { file: None, in_file: 0, tail: Vec::new(), last: None, held_back: false }
+        Self { file: FileSlot::default(), in_file: 0, tail: Vec::new(), last: None, held_back: false }
     }
 
     /// Closes the file, and gives back what memory entries took that are in it now.
     pub(crate) fn close(&mut self) {
-        self.file = None;
+        self.file.close();
         self.tail.shrink_to_fit();
     }
 
@@ -140,21 +140,8 @@ impl<E: Entry> IndexFile<E> {
         }
     }
 
-    pub(crate) fn is_open(&self) -> bool {
-        self.file.is_some()
-    }
-
-    pub(crate) fn opened(&self) -> Option<FileHandle> {
-        self.file.as_ref().map(KeptFile::handle)
-    }
-
-    /// Keeps a file that was opened for it, unless it has one by now; answers the one it has.
-    pub(crate) fn keep_open(&mut self, file: KeptFile) -> FileHandle {
-        self.file.get_or_insert(file).handle()
-    }
-
     pub(crate) fn has_unopened_entries(&self) -> bool {
-        self.in_file > 0 && self.file.is_none()
+        self.in_file > 0 && !self.file.is_open()
     }
 
     /// Writes what is in memory and cuts what lies behind: the file holds exactly the entries.
@@ -171,7 +158,7 @@ impl<E: Entry> IndexFile<E> {
 
     /// The same where the file is open or entries are in memory: otherwise it holds the entries as it is.
     pub(crate) fn trim_if_used(&mut self, names: &Names) -> io::Result<()> {
-        if self.file.is_none() && self.tail.is_empty() { Ok(()) } else { self.trim(names).map(drop) }
+        if !self.file.is_open() && self.tail.is_empty() { Ok(()) } else { self.trim(names).map(drop) }
     }
 
     /// Drops the entries from the first that `keep` refuses.
@@ -216,7 +203,8 @@ impl<E: Entry> IndexFile<E> {
     /// Goes on with a file that took the index's name. Views of the old file keep it.
     pub(crate) fn go_on_with(&mut self, names: &Names, replacement: Replacement<E>) {
         let Replacement { file, entries, last } = replacement;
-        (self.file, self.in_file, self.last) = (Some(names.keep(file)), entries, last);
+        self.file.replace(names.keep(file));
+        (self.in_file, self.last) = (entries, last);
         self.tail.clear();
     }
 
@@ -247,7 +235,7 @@ impl<E: Entry> IndexFile<E> {
     }
 
     fn view(&mut self, names: &Names, mode: ReadMode) -> io::Result<IndexView> {
-        if self.file.is_none() && mode == ReadMode::CachedOnly {
+        if !self.file.is_open() && mode == ReadMode::CachedOnly {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let file = self.handle(names)?;
@@ -260,11 +248,10 @@ impl<E: Entry> IndexFile<E> {
 
     /// Opens the file, so that a view finds it also after it was renamed.
     pub(crate) fn handle(&mut self, names: &Names) -> io::Result<FileHandle> {
-        if let Some(file) = &self.file {
-            return Ok(file.handle());
+        match self.file.handle() {
+            Some(file) => Ok(file),
+            None => Ok(self.file.keep(names.open_to_keep(E::FILE, OpenMode::OpenOrCreate)?)),
         }
-        let file = names.open_to_keep(E::FILE, OpenMode::OpenOrCreate)?;
-        Ok(self.file.insert(file).handle())
     }
 }
 

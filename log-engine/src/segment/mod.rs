@@ -33,7 +33,7 @@ use find::Suspicions;
 use index::{IndexFile, OpenIndexError};
 use name::{DELETED, FileState, FileType};
 use offset_index::OffsetEntry;
-use open_files::KeptFile;
+use open_files::FileSlot;
 use pace::Pace;
 use place::Names;
 use scan::{BatchAt, ReadMode, header_at};
@@ -64,7 +64,7 @@ pub(crate) struct Segment {
 /// What was published, and what is open.
 #[derive(Debug)]
 struct State {
-    log_file: Option<KeptFile>,
+    log_file: FileSlot,
     flushed: Flushed,
     size: u64,
     end_offset: Offset,
@@ -104,7 +104,7 @@ impl Segment {
         if file.handle().len()? > 0 {
             file.handle().set_len(0)?;
         }
-        state.log_file = Some(file);
+        state.log_file.replace(file);
         state.offset_index.trim(&names)?;
         state.time_index.trim(&names)?;
         let segment = Self::with_state(names, state);
@@ -332,7 +332,7 @@ impl Segment {
 impl State {
     fn empty(base_offset: Offset) -> Self {
         Self {
-            log_file: None,
+            log_file: FileSlot::default(),
             flushed: Flushed::default(),
             size: 0,
             end_offset: base_offset,

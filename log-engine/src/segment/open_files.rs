@@ -122,6 +122,35 @@ impl Drop for KeptFile {
     }
 }
 
+/// The place that a segment has for one of its open files.
+#[derive(Debug, Default)]
+pub(super) struct FileSlot(Option<KeptFile>);
+
+impl FileSlot {
+    pub(super) fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// The file, where it is open.
+    pub(super) fn handle(&self) -> Option<FileHandle> {
+        self.0.as_ref().map(KeptFile::handle)
+    }
+
+    /// Keeps a file that was opened for the place, unless one is there by now; answers the one that is.
+    pub(super) fn keep(&mut self, file: KeptFile) -> FileHandle {
+        self.0.get_or_insert(file).handle()
+    }
+
+    /// Another file is the one from now on.
+    pub(super) fn replace(&mut self, file: KeptFile) {
+        self.0 = Some(file);
+    }
+
+    pub(super) fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
 /// A disk that, when descriptors run out, has segments give some back and tries again.
 #[derive(Debug)]
 pub(crate) struct SparingDisk {

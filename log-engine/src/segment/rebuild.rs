@@ -202,7 +202,9 @@ pub(crate) fn rebuild(
     // What was checked may be in memory only: see `open_files`. An index whose writing fails unnoticed is found out.
     state.close_indexes();
     state.flushed = if scanned_bytes > 0 { Flushed::nothing_of(kept) } else { Flushed::up_to(kept) };
-    state.log_file = (scanned_bytes > 0).then(|| names.keep(file));
+    if scanned_bytes > 0 {
+        state.log_file.replace(names.keep(file));
+    }
     Ok(Rebuilt {
         segment: Segment::with_state(Names::new(request.path, base, FileState::Live), state),
         damage,

@@ -19,7 +19,7 @@ use crate::io::{FileHandle, OpenMode, atomic_replace};
 use crate::types::{Offset, ProducerId};
 
 use super::name::FileType;
-use super::open_files::KeptFile;
+use super::open_files::FileSlot;
 use super::place::Names;
 use super::scan::{ReadMode, read_exact};
 
@@ -81,7 +81,7 @@ const ENTRIES_PER_READ: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct TxnIndex {
-    file: Option<KeptFile>,
+    pub(super) file: FileSlot,
     // In the file.
     entries: u64,
     unwritten: Vec<AbortedTransaction>,
@@ -100,11 +100,7 @@ impl TxnIndex {
     }
 
     pub(crate) fn empty() -> Self {
-        Self { file: None, entries: 0, unwritten: Vec::new() }
-    }
-
-    pub(crate) fn close(&mut self) {
-        self.file = None;
+        Self { file: FileSlot::default(), entries: 0, unwritten: Vec::new() }
     }
 
     pub(crate) fn len_in_bytes(&self) -> u64 {
@@ -112,20 +108,7 @@ impl TxnIndex {
     }
 
     pub(crate) fn has_unopened_entries(&self) -> bool {
-        self.entries > 0 && self.file.is_none()
-    }
-
-    pub(crate) fn is_open(&self) -> bool {
-        self.file.is_some()
-    }
-
-    pub(crate) fn opened(&self) -> Option<FileHandle> {
-        self.file.as_ref().map(KeptFile::handle)
-    }
-
-    /// Keeps a file that was opened for it, unless it has one by now; answers the one it has.
-    pub(crate) fn keep_open(&mut self, file: KeptFile) -> FileHandle {
-        self.file.get_or_insert(file).handle()
+        self.entries > 0 && !self.file.is_open()
     }
 
     /// Appends an entry, which readers find whatever this answers.
@@ -173,7 +156,7 @@ impl TxnIndex {
     /// The file holds exactly the entries; `None` if there never was one.
     pub(crate) fn trim(&mut self, names: &Names) -> io::Result<Option<FileHandle>> {
         self.write_unwritten(names)?;
-        if self.entries == 0 && self.file.is_none() {
+        if self.entries == 0 && !self.file.is_open() {
             match names.metadata(FileType::TxnIndex) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => return Err(error),
@@ -220,18 +203,17 @@ impl TxnIndex {
         if self.entries == 0 {
             return Ok(TxnIndexView { file: None, entries: 0, unwritten });
         }
-        if self.file.is_none() && mode == ReadMode::CachedOnly {
+        if !self.file.is_open() && mode == ReadMode::CachedOnly {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(TxnIndexView { file: Some(self.handle(names)?), entries: self.entries, unwritten })
     }
 
     fn handle(&mut self, names: &Names) -> io::Result<FileHandle> {
-        if let Some(file) = &self.file {
-            return Ok(file.handle());
+        match self.file.handle() {
+            Some(file) => Ok(file),
+            None => Ok(self.file.keep(names.open_to_keep(FileType::TxnIndex, OpenMode::OpenOrCreate)?)),
         }
-        let file = names.open_to_keep(FileType::TxnIndex, OpenMode::OpenOrCreate)?;
-        Ok(self.file.insert(file).handle())
     }
 }
 
