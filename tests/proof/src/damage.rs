@@ -1,12 +1,14 @@
 //! Every bit of every file of a small log, flipped one at a time, after a clean stop and after a kill: the log opens, what it
-//! shows is what was appended, and what lies before the damage is there.
+//! shows is what was appended, and what lies before the damage is there. And the same of stretches of bytes, at random.
 
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use log_engine::batch::{BatchBuilder, Compression, NewRecord};
-use log_engine::io::sim::SimDisk;
+use log_engine::io::sim::{Seeded, SimDisk};
 use log_engine::io::{Disk, FileKind, OpenMode};
 use log_engine::log_dir::{self, MetaProperties};
 use log_engine::{
@@ -41,6 +43,41 @@ pub fn sweep(stride: usize) -> Result<u64, String> {
         }
     }
     Ok(flips)
+}
+
+/// Puts a stretch of other bytes, of zeros or of nothing at all into one of the files, once for each seed.
+pub fn random(seeds: Range<u64>) -> Result<u64, String> {
+    let disks = [written(true), written(false)].map(|disk| (files(&disk), disk));
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
+        let mut random = Seeded::new(seed);
+        let (files, disk) = &disks[random.below(2) as usize];
+        let (file, len) = &files[random.below(files.len() as u64) as usize];
+        if *len == 0 {
+            continue;
+        }
+        let (disk, at) = (disk.kill(), random.below(*len));
+        let told = |what: String| format!("seed {seed}, {}, byte {at}: {what}", file.display());
+        overwrite(&disk, file, at, &mut random).map_err(|error| told(error.to_string()))?;
+        look_at_all(&disk, file, at).map_err(told)?;
+    }
+    Ok(count)
+}
+
+fn overwrite(disk: &SimDisk, path: &Path, at: u64, random: &mut Seeded) -> io::Result<()> {
+    let file = disk.open(path, OpenMode::ReadWrite)?;
+    let kind = random.below(8);
+    if kind == 0 {
+        return file.set_len(at);
+    }
+    let mut bytes = vec![0; (1 + random.below(64)).min(file.len()? - at) as usize];
+    file.read_exact_at(&mut bytes, at)?;
+    for (byte, position) in bytes.iter_mut().zip(at..) {
+        if !is_base_offset(path, position as usize * 8) {
+            *byte = if kind == 1 { 0 } else { random.below(256) as u8 };
+        }
+    }
+    file.write_all_at(&bytes, at)
 }
 
 // No checksum covers the offset of a batch: see docs/proof.md for what that leads to.
@@ -115,6 +152,10 @@ fn flip(disk: &SimDisk, path: &Path, bit: usize) -> Result<(), String> {
     file.read_exact_at(&mut byte, at).map_err(|error| error.to_string())?;
     byte[0] ^= 1 << (bit % 8);
     file.write_all_at(&byte, at).map_err(|error| error.to_string())?;
+    look_at_all(disk, path, at)
+}
+
+fn look_at_all(disk: &SimDisk, path: &Path, at: u64) -> Result<(), String> {
     let engine = Engine::open(config(disk)).map_err(|error| format!("no start: {error}"))?;
     let log = engine.log(&TopicPartition::new("orders", 0)).ok_or("the log is gone")?;
     let base: i64 = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok()).unwrap_or(i64::MAX);

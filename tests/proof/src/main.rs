@@ -5,7 +5,7 @@ use std::error::Error;
 use std::fs;
 
 use klamm_proof::crash::{self, End, Trial};
-use klamm_proof::{notes, sim};
+use klamm_proof::{damage, notes, sim};
 
 /// Seeds between two notes: what an interrupted run loses at most.
 const STRETCH: u64 = 2_000;
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (Some(what), Some(count)) = (arguments.next(), arguments.next()) else {
         return Err(
-            "usage: proof sim|faults|kill|power-os|power-sync|power-group COUNT, or proof sim-seed SEED [PLANT]"
+            "usage: proof sim|faults|damage|kill|power-os|power-sync|power-group COUNT, or proof sim-seed SEED [PLANT]"
                 .into(),
         );
     };
@@ -29,6 +29,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "faults" => in_stretches("faults", count, |seeds| {
             let failures = sim::faults::run(seeds, 1).map_err(|broken| broken.to_string())?;
             Ok(format!("{failures} failures"))
+        }),
+        "damage" => in_stretches("damage", count, |seeds| {
+            damage::random(seeds).map(|count| format!("{count} stretches of bytes"))
         }),
         "kill" => in_stretches("kill", count, |seeds| crash_and_compare(End::Kill, "os", seeds)),
         "power-os" => in_stretches("power-os", count, |seeds| crash_and_compare(End::PowerLoss, "os", seeds)),
