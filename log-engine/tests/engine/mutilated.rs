@@ -1,6 +1,5 @@
 //! Bytes that nobody's producer wrote: batches with any field or any byte changed, cut, or made of noise. Nothing
 //! panics, the two ways to read records agree, and memory does not follow what a batch claims.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use log_engine::batch::{
     AppendOrigin, BatchBuilder, BatchHeader, BatchSummary, BatchView, Compression, CompressionType,

@@ -1,9 +1,7 @@
 //! Every batch that Kafka was asked about gets Kafka's answer here: the same error, the same refused records, the same
-//! bytes. How the answers were made stands in `data/NOTE.md`.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! bytes.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 
 use log_engine::batch::{
     AppendOrigin, BatchSummary, BatchView, Compression, CompressionType, DecompressError, DecompressionCap,
@@ -16,15 +14,11 @@ use log_engine::types::{
     LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition,
 };
 
+use crate::oracle::answers;
+
 const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
 const START: Offset = Offset::new(100);
 const EPOCH: LeaderEpoch = LeaderEpoch::new(3);
-
-fn data(file: &str) -> String {
-    let checked_in = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let directory = std::env::var_os("KLAMM_ORACLE_DATA").map_or(checked_in, PathBuf::from);
-    std::fs::read_to_string(directory.join(file)).unwrap()
-}
 
 fn rules(name: &str) -> ValidationRules {
     let mut rules = ValidationRules::defaults(AppendOrigin::Client);
@@ -98,7 +92,7 @@ fn has_header_key_that_is_no_text(batch: &[u8]) -> bool {
 #[test]
 fn every_append_is_answered_as_kafka_answers_it() {
     let mut wrong = String::new();
-    let text = data("appends.tsv");
+    let text = answers("appends.tsv");
     let (mut accepted, mut refused, mut deliberate) = (0, 0, 0);
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -230,7 +224,7 @@ impl Partition {
 
 #[test]
 fn producers_are_judged_and_remembered_as_kafka_does() {
-    let text = data("producers.tsv");
+    let text = answers("producers.tsv");
     let mut partition = Partition { states: ProducerStates::new(Offset::ZERO), end: Offset::ZERO };
     let (mut appends, mut snapshots) = (0, 0);
     for (number, line) in text.lines().enumerate() {

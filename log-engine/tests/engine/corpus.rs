@@ -1,5 +1,4 @@
 //! Files that Apache Kafka wrote are read, and what is built from their contents is the same bytes again.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 

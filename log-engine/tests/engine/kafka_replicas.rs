@@ -1,56 +1,32 @@
 //! What a replica does with a partition, as Kafka's own log does it: appends with offsets and epochs given, cuts, starts
-//! over, and is asked where an epoch ends. How the answers were made stands in `data/NOTE.md`.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! over, and is asked where an epoch ends.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use log_engine::batch::{BatchBuilder, Compression, NewRecord, Violation};
-use log_engine::io::BackendChoice;
-use log_engine::log_dir::{self, MetaProperties};
-use log_engine::types::{LeaderEpoch, Offset, TimestampMs, TopicId, TopicPartition};
-use log_engine::{AppendError, AppendRequest, DiskChoice, Engine, EngineConfig, Log, LogConfig, ManualClock};
+use log_engine::types::{LeaderEpoch, Offset, TimestampMs};
+use log_engine::{AppendError, AppendRequest, Log, LogConfig};
 
-const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
+use crate::oracle::{answers, hex};
+use crate::partition::Partition;
 
-/// One round: a partition in a directory of its own.
+/// One round.
 struct Round {
-    dir: tempfile::TempDir,
-    open: Option<(Engine, Arc<Log>)>,
+    partition: Partition,
 }
 
 impl Round {
     fn new() -> Self {
         // Every cut is flushed: in memory, where there is a place for that.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let meta = MetaProperties { cluster_id: "c".into(), node_id: 1, directory_id: None };
-        log_dir::format(&config(&dir).open_disk(), dir.path(), &meta, NOW).unwrap();
-        let mut round = Self { dir, open: None };
-        round.open();
-        round
-    }
-
-    fn open(&mut self) {
-        let engine = Engine::open(config(&self.dir)).unwrap();
-        let id = TopicPartition::new("t", 0);
         let settings = LogConfig { segment_bytes: 700, index_interval_bytes: 150, ..LogConfig::default() };
-        let log = engine.log(&id).unwrap_or_else(|| {
-            engine.create_log(&id, TopicId::new([7; 16]), settings.clone(), None).unwrap()
-        });
-        log.update_config(settings);
-        self.open = Some((engine, log));
-    }
-
-    fn close(&mut self) {
-        let (engine, log) = self.open.take().unwrap();
-        drop(log);
-        engine.close().unwrap();
+        Self { partition: Partition::new(dir, settings, |_| {}) }
     }
 
     fn log(&self) -> &Arc<Log> {
-        &self.open.as_ref().unwrap().1
+        self.partition.log()
     }
 
     fn append(&self, request: AppendRequest) -> Result<(Offset, Offset), AppendError> {
@@ -111,13 +87,6 @@ impl Round {
     }
 }
 
-fn config(dir: &tempfile::TempDir) -> EngineConfig {
-    let mut config = EngineConfig::new([dir.path().to_owned()], 1);
-    config.disk = DiskChoice::Native(BackendChoice::Threads);
-    config.clock = Arc::new(ManualClock::starting_at(NOW));
-    config
-}
-
 fn name(error: &AppendError) -> &'static str {
     match error {
         AppendError::OutOfOrder { .. } => "UnexpectedAppendOffsetException",
@@ -130,25 +99,15 @@ fn name(error: &AppendError) -> &'static str {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
-
-fn answers() -> String {
-    let checked_in = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let directory = std::env::var_os("KLAMM_ORACLE_DATA").map_or(checked_in, PathBuf::from);
-    std::fs::read_to_string(directory.join("replicas.tsv")).unwrap()
 }
 
 #[test]
 fn a_replica_appends_cuts_starts_over_and_knows_its_epochs_as_kafkas_log_does() {
     let mut round = None;
     let (mut stored, mut cuts, mut files) = (0, 0, 0);
-    for (number, line) in answers().lines().enumerate() {
+    for (number, line) in answers("replicas.tsv").lines().enumerate() {
         let at = format!("line {}: {line}", number + 1);
         let fields: Vec<&str> = line.split('\t').collect();
         if fields == ["round"] {
@@ -177,8 +136,8 @@ fn a_replica_appends_cuts_starts_over_and_knows_its_epochs_as_kafkas_log_does() 
             ["watermark", _] => drop(round.log().set_high_watermark(offset(1))),
             ["start", _] => drop(round.log().delete_records_before(offset(1)).unwrap()),
             ["reopen"] => {
-                round.close();
-                round.open();
+                round.partition.close();
+                round.partition.open();
                 let end = round.log().offsets().log_end;
                 // Kafka's start forgets an epoch that begins at the end. Ours keeps it: by it a later start tells what was
                 // cut off and comes back in a power loss.
@@ -196,11 +155,10 @@ fn a_replica_appends_cuts_starts_over_and_knows_its_epochs_as_kafkas_log_does() 
                 // Who wrote last before the log's start, in a segment that is still there, Kafka forgets with a cut.
                 assert!(start != "0" || ours[6] == producers, "{at}: {known:?}");
             }
-            ["close"] => round.close(),
+            ["close"] => round.partition.close(),
             ["file", name, content] => {
                 files += 1;
-                let path = round.dir.path().join("t-0").join(name);
-                assert_eq!(std::fs::read(path).map(|found| hex(&found)).unwrap_or_default(), content, "{at}");
+                assert_eq!(hex(&round.partition.file(name).unwrap_or_default()), content, "{at}");
             }
             _ => panic!("{at}"),
         }

@@ -1,70 +1,44 @@
 //! Transactions in a partition as Kafka's own log keeps them: who may open one, how far readers of committed records see,
-//! what they are told of aborted ones, and what lies in the files. How the answers were made stands in `data/NOTE.md`.
-#![expect(clippy::unwrap_used, reason = "tests")]
+//! what they are told of aborted ones, and what lies in the files.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use bytes::BytesMut;
 use log_engine::{
-    AppendError, AppendRequest, DiskChoice, Engine, EngineConfig, Isolation, Log, LogConfig, ManualClock,
-    ReadRequest,
+    AppendError, AppendRequest, Engine, Isolation, Log, LogConfig, ReadRequest,
     batch::{
         BatchBuilder, BatchView, Compression, NewRecord,
         control::{EndTxnMarker, TxnOutcome},
     },
-    io::BackendChoice,
-    log_dir::{self, MetaProperties},
     producer::{
         Refusal, TransactionContext, TransactionProtocol, Verification, VerificationGuard,
         VerificationRequest,
     },
-    types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicId, TopicPartition},
+    types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs},
 };
 
-const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
+use crate::oracle::{answers, hex};
+use crate::partition::Partition;
+
 const EPOCH: LeaderEpoch = LeaderEpoch::new(3);
 
-/// One round: a partition in a directory of its own.
+/// One round.
 struct Round {
-    dir: tempfile::TempDir,
-    open: Option<(Engine, Arc<Log>)>,
+    partition: Partition,
     guards: HashMap<i64, VerificationGuard>,
 }
 
 impl Round {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let meta = MetaProperties { cluster_id: "c".into(), node_id: 1, directory_id: None };
-        log_dir::format(&config(&dir).open_disk(), dir.path(), &meta, NOW).unwrap();
-        let mut round = Self { dir, open: None, guards: HashMap::new() };
-        round.open();
-        round
-    }
-
-    fn open(&mut self) {
-        let engine = Engine::open(config(&self.dir)).unwrap();
-        engine.set_transaction_verification(true);
-        let id = TopicPartition::new("t", 0);
         let settings = LogConfig { segment_bytes: 1200, index_interval_bytes: 100, ..LogConfig::default() };
-        let log = engine.log(&id).unwrap_or_else(|| {
-            engine.create_log(&id, TopicId::new([7; 16]), settings.clone(), None).unwrap()
-        });
-        log.update_config(settings);
-        self.open = Some((engine, log));
-    }
-
-    fn close(&mut self) {
-        let (engine, log) = self.open.take().unwrap();
-        drop(log);
-        engine.close().unwrap();
+        let verifying = |engine: &Engine| engine.set_transaction_verification(true);
+        let partition = Partition::new(tempfile::tempdir().unwrap(), settings, verifying);
+        Self { partition, guards: HashMap::new() }
     }
 
     fn log(&self) -> &Arc<Log> {
-        &self.open.as_ref().unwrap().1
+        self.partition.log()
     }
 
     fn begin(&mut self, id: i64, epoch: i64, sequence: i64, protocol: TransactionProtocol) -> String {
@@ -115,13 +89,6 @@ impl Round {
     }
 }
 
-fn config(dir: &tempfile::TempDir) -> EngineConfig {
-    let mut config = EngineConfig::new([dir.path().to_owned()], 1);
-    config.disk = DiskChoice::Native(BackendChoice::Threads);
-    config.clock = Arc::new(ManualClock::starting_at(NOW));
-    config
-}
-
 fn code(error: &AppendError) -> i16 {
     let AppendError::Producer(refusal) = error else { panic!("{error}") };
     match refusal {
@@ -169,22 +136,12 @@ fn expected_of(aborted: &str, ours: &[String], slice_end: i64) -> Vec<String> {
     all.filter(|text| ours.iter().any(|one| one == text) || !begins_behind(text)).map(str::to_owned).collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn answers() -> String {
-    let checked_in = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data");
-    let directory = std::env::var_os("KLAMM_ORACLE_DATA").map_or(checked_in, PathBuf::from);
-    std::fs::read_to_string(directory.join("transactions.tsv")).unwrap()
-}
-
 #[test]
 fn a_partition_keeps_transactions_as_kafkas_log_does() {
     let (mut round, mut cuts) = (None, HashSet::new());
     let (mut cut_since_watermark, mut fallen_back) = (false, false);
     let (mut appends, mut aborted_lists, mut indexes) = (0, 0, 0);
-    for (number, line) in answers().lines().enumerate() {
+    for (number, line) in answers("transactions.tsv").lines().enumerate() {
         let at = format!("line {}: {line}", number + 1);
         let fields: Vec<&str> = line.split('\t').collect();
         if fields == ["round"] {
@@ -240,19 +197,20 @@ fn a_partition_keeps_transactions_as_kafkas_log_does() {
                 cuts.insert(format!("{:020}", parse(1)));
                 round.log().truncate_to(Offset::new(end.parse().unwrap())).unwrap();
             }
-            ["close"] => round.close(),
+            ["close"] => round.partition.close(),
             ["file", name, bytes] => {
-                let path = round.dir.path().join("t-0").join(name);
-                if name.ends_with(".snapshot") && !path.exists() {
+                let found = round.partition.file(name);
+                if let (Some(base), None) = (name.strip_suffix(".snapshot"), &found) {
                     // Kafka leaves one where a log was cut, until the log is opened again.
-                    assert!(!path.with_extension("log").exists() && cuts.contains(&name[..20]), "{at}");
+                    let log = round.partition.file(&format!("{base}.log"));
+                    assert!(log.is_none() && cuts.contains(base), "{at}");
                     continue;
                 }
                 indexes += i32::from(name.ends_with(".txnindex"));
-                assert_eq!(std::fs::read(path).map(|found| hex(&found)).unwrap_or_default(), bytes, "{at}");
+                assert_eq!(hex(&found.unwrap_or_default()), bytes, "{at}");
             }
             ["reopen", end, last_stable] => {
-                round.open();
+                round.partition.open();
                 assert_eq!(round.raise_high_watermark(), end, "{at}");
                 assert_eq!(round.log().offsets().last_stable.to_string(), last_stable, "{at}");
             }
