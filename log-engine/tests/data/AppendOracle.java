@@ -12,7 +12,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
-import java.util.function.Supplier;
 import java.util.zip.CRC32C;
 
 import org.apache.kafka.common.compress.Compression;
@@ -29,49 +28,22 @@ import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.RecordBatch;
 import org.apache.kafka.common.requests.ProduceRequest;
 import org.apache.kafka.common.requests.ProduceResponse;
-import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.server.common.RequestLocal;
 import org.apache.kafka.server.storage.log.FetchIsolation;
-import org.apache.kafka.server.util.Scheduler;
 import org.apache.kafka.storage.internals.log.AppendOrigin;
 import org.apache.kafka.storage.internals.log.LogAppendInfo;
-import org.apache.kafka.storage.internals.log.LogConfig;
-import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
-import org.apache.kafka.storage.internals.log.ProducerStateManagerConfig;
 import org.apache.kafka.storage.internals.log.RecordValidationException;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 import org.apache.kafka.storage.internals.log.VerificationGuard;
-import org.apache.kafka.storage.log.metrics.BrokerTopicStats;
 
 public class AppendOracle {
-    static final long NOW = 1_700_000_000_000L;
+    static final long NOW = KafkaLog.NOW;
     static final long START = 100;
     static final int EPOCH = 3;
     static final HexFormat HEX = HexFormat.of();
 
-    static final Time CLOCK = new Time() {
-        public long milliseconds() { return NOW; }
-        public long nanoseconds() { return NOW * 1_000_000; }
-        public void sleep(long ms) { }
-        public void waitObject(Object o, Supplier<Boolean> c, long d) { }
-    };
-
-    /** Removes files at once and runs nothing else: no background work belongs to an answer. */
-    static final Scheduler IDLE = new Scheduler() {
-        public void startup() { }
-        public void shutdown() { }
-        public java.util.concurrent.ScheduledFuture<?> schedule(String n, Runnable r, long d, long p) {
-            if (n.equals("delete-file")) r.run();
-            return null;
-        }
-        public void resizeThreadPool(int n) { }
-    };
-
     static UnifiedLog open(File parent, String name, Map<String, String> config) throws Exception {
-        File dir = new File(parent, name + "/t-0");
-        dir.mkdirs();
-        return UnifiedLog.create(dir, new LogConfig(config), 0, 0, IDLE, new BrokerTopicStats(), CLOCK, 900_000,
-            new ProducerStateManagerConfig(86_400_000, false), 600_000, new LogDirFailureChannel(1), true, Optional.empty());
+        return KafkaLog.open(new File(parent, name + "/t-0"), config, 0, 0, false, "delete-file");
     }
 
     // ---- answers to single appends ------------------------------------------------------------------------------

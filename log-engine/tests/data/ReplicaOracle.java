@@ -10,10 +10,6 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
 import java.util.TreeMap;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 import org.apache.kafka.common.compress.Compression;
@@ -22,39 +18,13 @@ import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.RecordBatch;
 import org.apache.kafka.common.record.internal.SimpleRecord;
-import org.apache.kafka.common.utils.Time;
-import org.apache.kafka.server.util.Scheduler;
 import org.apache.kafka.storage.internals.log.LogAppendInfo;
-import org.apache.kafka.storage.internals.log.LogConfig;
-import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
 import org.apache.kafka.storage.internals.log.LogStartOffsetIncrementReason;
-import org.apache.kafka.storage.internals.log.ProducerStateManagerConfig;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
-import org.apache.kafka.storage.log.metrics.BrokerTopicStats;
 
 public class ReplicaOracle {
-    static final long NOW = 1_700_000_000_000L;
+    static final long NOW = KafkaLog.NOW;
     static final HexFormat HEX = HexFormat.of();
-
-    static final Time CLOCK = new Time() {
-        public long milliseconds() { return NOW; }
-        public long nanoseconds() { return NOW * 1_000_000; }
-        public void sleep(long ms) { }
-        public void waitObject(Object o, Supplier<Boolean> c, long d) { }
-    };
-
-    static final ScheduledExecutorService NEVER = Executors.newSingleThreadScheduledExecutor();
-
-    /** Removes files and writes epochs at once and runs nothing else: no other background work belongs to an answer. */
-    static final Scheduler IDLE = new Scheduler() {
-        public void startup() { }
-        public void shutdown() { }
-        public java.util.concurrent.ScheduledFuture<?> schedule(String n, Runnable r, long d, long p) {
-            if (n.equals("delete-file") || n.startsWith("leader-epoch-cache")) r.run();
-            return NEVER.schedule(() -> { }, 1, TimeUnit.DAYS);
-        }
-        public void resizeThreadPool(int n) { }
-    };
 
     final PrintStream out;
     final Random random;
@@ -70,10 +40,8 @@ public class ReplicaOracle {
     }
 
     void open(long logStart, long recoveryPoint) throws Exception {
-        dir.mkdirs();
-        LogConfig config = new LogConfig(Map.of("internal.segment.bytes", "700", "index.interval.bytes", "150"));
-        log = UnifiedLog.create(dir, config, logStart, recoveryPoint, IDLE, new BrokerTopicStats(), CLOCK, 900_000,
-            new ProducerStateManagerConfig(86_400_000, true), 600_000, new LogDirFailureChannel(1), true, Optional.empty());
+        Map<String, String> config = Map.of("internal.segment.bytes", "700", "index.interval.bytes", "150");
+        log = KafkaLog.open(dir, config, logStart, recoveryPoint, true, "delete-file", "leader-epoch-cache");
     }
 
     boolean chance(int of) {

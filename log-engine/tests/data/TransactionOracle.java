@@ -7,12 +7,7 @@ import java.nio.file.Files;
 import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Random;
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 import org.apache.kafka.common.compress.Compression;
@@ -24,45 +19,19 @@ import org.apache.kafka.common.record.internal.EndTransactionMarker;
 import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.MemoryRecordsBuilder;
 import org.apache.kafka.common.record.internal.RecordBatch;
-import org.apache.kafka.common.utils.Time;
 import org.apache.kafka.server.common.RequestLocal;
 import org.apache.kafka.server.storage.log.FetchIsolation;
-import org.apache.kafka.server.util.Scheduler;
 import org.apache.kafka.storage.internals.log.AppendOrigin;
 import org.apache.kafka.storage.internals.log.FetchDataInfo;
 import org.apache.kafka.storage.internals.log.LogAppendInfo;
-import org.apache.kafka.storage.internals.log.LogConfig;
-import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
-import org.apache.kafka.storage.internals.log.ProducerStateManagerConfig;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
 import org.apache.kafka.storage.internals.log.VerificationGuard;
-import org.apache.kafka.storage.log.metrics.BrokerTopicStats;
 
 public class TransactionOracle {
-    static final long NOW = 1_700_000_000_000L;
+    static final long NOW = KafkaLog.NOW;
     static final int EPOCH = 3;
     static final HexFormat HEX = HexFormat.of();
     static final int PRODUCERS = 4;
-
-    static final Time CLOCK = new Time() {
-        public long milliseconds() { return NOW; }
-        public long nanoseconds() { return NOW * 1_000_000; }
-        public void sleep(long ms) { }
-        public void waitObject(Object o, Supplier<Boolean> c, long d) { }
-    };
-
-    static final ScheduledExecutorService NEVER = Executors.newSingleThreadScheduledExecutor();
-
-    /** Removes files at once and runs nothing else: no background work belongs to an answer. */
-    static final Scheduler IDLE = new Scheduler() {
-        public void startup() { }
-        public void shutdown() { }
-        public java.util.concurrent.ScheduledFuture<?> schedule(String n, Runnable r, long d, long p) {
-            if (n.equals("delete-file")) r.run();
-            return NEVER.schedule(() -> { }, 1, TimeUnit.DAYS);
-        }
-        public void resizeThreadPool(int n) { }
-    };
 
     final PrintStream out;
     final Random random;
@@ -80,10 +49,8 @@ public class TransactionOracle {
     }
 
     void open() throws Exception {
-        dir.mkdirs();
-        LogConfig config = new LogConfig(Map.of("internal.segment.bytes", "1200", "index.interval.bytes", "100"));
-        log = UnifiedLog.create(dir, config, 0, 0, IDLE, new BrokerTopicStats(), CLOCK, 900_000,
-            new ProducerStateManagerConfig(86_400_000, true), 600_000, new LogDirFailureChannel(1), true, Optional.empty());
+        Map<String, String> config = Map.of("internal.segment.bytes", "1200", "index.interval.bytes", "100");
+        log = KafkaLog.open(dir, config, 0, 0, true, "delete-file");
     }
 
     long id(int who) {
