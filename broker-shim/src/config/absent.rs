@@ -28,14 +28,13 @@ const fn absent(keys: &'static str, reason: &'static str) -> Absent {
 const METRICS: &str = "there are no metrics reporters";
 const ONE_NODE: &str = "one node is its own controller and has no followers";
 const PURGATORY: &str = "nothing that waits has to be purged";
-const QUOTAS: &str = "what is counted for quotas is counted in windows of our own";
 const SECURITY: &str = "the classes of Java that it names cannot be loaded";
 const TIERED: &str = "there is no tiered storage";
 
 /// The table, in alphabetical order.
 #[rustfmt::skip]
 pub const ABSENT: &[Absent] = &[
-    absent("alter.log.dirs.replication.quota.window.", QUOTAS),
+    absent("alter.log.dirs.replication.quota.window.", "the rate of moves between data directories is held without windows"),
     absent("client.quota.callback.class", SECURITY),
     absent("config.providers", "values are taken as they are written"),
     absent("connection.failed.authentication.delay.ms", "connections are not authenticated"),
@@ -64,7 +63,6 @@ pub const ABSENT: &[Absent] = &[
     absent("offsets.load.buffer.size", "a partition is loaded a megabyte at a time"),
     absent("principal.builder.class", SECURITY),
     absent("producer.purgatory.purge.interval.requests", PURGATORY),
-    absent("quota.window.", QUOTAS),
     absent("remote.", TIERED),
     absent("replica.", ONE_NODE),
     absent("replication.quota.window.", ONE_NODE),
