@@ -6,7 +6,7 @@
 
 use super::compress::{Compression, CompressionType, DecompressError, DecompressionCap, whole};
 use super::header::{
-    Attributes, BatchView, HEADER_LEN, HeaderFields, LOG_OVERHEAD, TimestampType, write_header,
+    Attributes, BatchHeader, BatchView, HEADER_LEN, HeaderFields, LOG_OVERHEAD, TimestampType, write_header,
 };
 use super::record::{RecordError, RecordRule, nullable, timestamp};
 use super::varint;
@@ -110,6 +110,44 @@ pub(crate) fn filter_at_once<'b>(
     Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
 }
 
+/// Decides about the records of a batch, from the last to the first.
+pub(crate) trait FromLast {
+    /// What is known of a record before those behind it are decided about.
+    type Prepared;
+
+    /// Sees all records before [`FromLast::stays`] sees the last: what it fetches from memory is fetched side by side.
+    fn prepare(&self, record: &Candidate<'_>) -> Self::Prepared;
+
+    /// Whether the record stays.
+    fn stays(&mut self, record: &Candidate<'_>, prepared: Self::Prepared) -> bool;
+}
+
+/// As [`filter`], from the last record to the first.
+pub(crate) fn filter_from_last<'b, F: FromLast>(
+    batch: &BatchView<'b>,
+    cap: DecompressionCap,
+    buffers: &'b mut FilterBuffers,
+    decides: &mut F,
+) -> Result<Filtered<'b>, RecordError> {
+    let FilterBuffers { unfolded, kept, folding } = buffers;
+    let body = unfold(batch, cap, unfolded)?;
+    kept.clear();
+    let mut has_tombstone = false;
+    let mut records = Vec::new();
+    let read = walk(batch, body, |candidate, record| {
+        let prepared = decides.prepare(&candidate);
+        records.push((candidate, record, prepared));
+    })?;
+    for (candidate, record, prepared) in records.into_iter().rev() {
+        if decides.stays(&candidate, prepared) {
+            has_tombstone |= !candidate.has_value;
+            kept.push(record);
+        }
+    }
+    kept.reverse();
+    Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
+}
+
 impl Filtered<'_> {
     /// How many records stay.
     pub(crate) fn kept(&self) -> u32 {
@@ -193,7 +231,7 @@ impl Filtered<'_> {
 }
 
 /// Appends the header of a batch whose records are all gone: it still tells offsets, epoch and the producer's sequence.
-pub(crate) fn write_emptied(batch: &BatchView<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write_emptied(batch: &BatchHeader<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     out.resize(start + HEADER_LEN, 0);
     let mut attributes = batch.attributes() & Attributes::KNOWN;
@@ -208,7 +246,7 @@ pub(crate) fn write_emptied(batch: &BatchView<'_>, out: &mut Vec<u8>) {
     write_header(&mut out[start..], (HEADER_LEN - LOG_OVERHEAD) as i32, &fields);
 }
 
-fn fields_of(batch: &BatchView<'_>) -> HeaderFields {
+fn fields_of(batch: &BatchHeader<'_>) -> HeaderFields {
     HeaderFields {
         base_offset: batch.base_offset(),
         leader_epoch: batch.leader_epoch(),

@@ -6,29 +6,26 @@ use std::sync::Arc;
 
 use crate::batch::control::ControlError;
 use crate::batch::filter::{self, Candidate, FilterBuffers, Filtered, RefoldError};
-use crate::batch::{BatchView, DecompressionCap, RecordError};
+use crate::batch::{BatchHeader, BatchView, DecompressionCap, HEADER_LEN, RecordError};
 use crate::limits::CLEANED_BATCH_BYTES_MAX;
 use crate::log::Log;
 use crate::log::compact::{CleaningTurn, ExchangeError};
 use crate::segment::Segment;
 use crate::segment::cleaned::CleanedSegment;
-use crate::segment::scan::ReadMode;
 use crate::types::{Offset, ProducerId, TimestampMs};
 
 use super::CleanerConfig;
 use super::choose::Cleanable;
 use super::group::{Member, group};
 use super::keep::{BatchFate, LastOfProducer, fate_of, horizon_of, keeps_record, keeps_tombstones};
-use super::offset_map::{KeyHash, OffsetMap, Put};
+use super::keys::{Findings, KeyWalk};
+use super::offset_map::KeyHash;
 use super::outcome::{CleaningError, CleaningReport};
-use super::superseded::{Stays, Superseded};
+use super::superseded::Stays;
 use super::transactions::Transactions;
-use super::walk::Walk;
+use super::walk::{Found, Walk, Wanted};
 
-/// The memory for what goes is this part of what there is for keys.
-const SUPERSEDED_PART: u64 = 16;
-
-const CAP: DecompressionCap = DecompressionCap::new(CLEANED_BATCH_BYTES_MAX);
+pub(super) const CAP: DecompressionCap = DecompressionCap::new(CLEANED_BATCH_BYTES_MAX);
 
 /// Lets a cleaning go on: rests as long as the I/O limit wants, and ends it when the cleaner stops.
 pub(super) trait Pacer {
@@ -43,17 +40,16 @@ pub(super) struct Cleaning<'a> {
     pacer: &'a dyn Pacer,
     now: TimestampMs,
     upper: Offset,
-    map: OffsetMap,
-    superseded: Superseded,
     buffers: Buffers,
     report: CleaningReport,
 }
 
+/// Room that is kept from batch to batch.
 #[derive(Default)]
-struct Buffers {
-    read: Vec<u8>,
-    keys: Vec<(KeyHash, Offset)>,
-    filter: FilterBuffers,
+pub(super) struct Buffers {
+    pub(super) read: Vec<u8>,
+    pub(super) keys: Vec<(KeyHash, Offset)>,
+    pub(super) filter: FilterBuffers,
     write: Vec<u8>,
 }
 
@@ -73,8 +69,6 @@ impl<'a> Cleaning<'a> {
             pacer,
             now: log.home().clock.now(),
             upper: cleanable.first_uncleanable,
-            map: OffsetMap::new(0, 0.0),
-            superseded: Superseded::new(Offset::ZERO, 0),
             buffers: Buffers { read: vec![0; buffer.max(4096)], ..Buffers::default() },
             report: CleaningReport::default(),
         }
@@ -82,8 +76,11 @@ impl<'a> Cleaning<'a> {
 
     /// Cleans from the log's start to the end of what fits the map.
     pub(super) fn run(mut self, first_dirty: Offset) -> Result<CleaningReport, CleaningError> {
-        self.map_keys(first_dirty)?;
-        let end = self.map.latest().map_or(first_dirty, Offset::next);
+        let Self { log, config, pacer, upper, .. } = self;
+        let walk =
+            KeyWalk::new(log, config, pacer, (first_dirty, upper), &mut self.buffers, &mut self.report);
+        let mut findings = walk.run()?;
+        let end = findings.map.latest().map_or(first_dirty, Offset::next);
         let sources = self.log.segments_before(end);
         let members: Vec<Member> = sources.iter().map(|segment| member(segment)).collect();
         let mut transactions = Transactions::default();
@@ -91,12 +88,12 @@ impl<'a> Cleaning<'a> {
         for count in group(&members, &self.log.config(), self.upper) {
             let (sources, behind) = rest.split_at(count);
             rest = behind;
-            self.clean_group(sources, &mut transactions)?;
+            self.clean_group(sources, &mut findings, &mut transactions)?;
             self.report.segments.0 += count as u32;
             self.report.segments.1 += 1;
         }
         self.report.cleaned_to = end;
-        self.report.keys = self.map.len() as u64;
+        self.report.keys = findings.map.len() as u64;
         Ok(self.report)
     }
 
@@ -104,80 +101,15 @@ impl<'a> Cleaning<'a> {
         if self.pacer.go_on(bytes) { Ok(()) } else { Err(CleaningError::Stopped) }
     }
 
-    // The last offset of each key, from the first dirty record on until the map is full.
-    fn map_keys(&mut self, first_dirty: Offset) -> Result<(), CleaningError> {
-        let bytes = self.config.dedupe_buffer_bytes / self.config.threads.max(1) as u64;
-        self.map = OffsetMap::new(bytes.min(i32::MAX as u64), self.config.load_factor);
-        self.superseded = Superseded::new(first_dirty, bytes / SUPERSEDED_PART);
-        let segments = self.log.segments_between(first_dirty, self.upper);
-        let mut transactions = Transactions::default();
-        transactions.announce(&self.log.aborted_between(first_dirty, self.upper)?);
-        for (index, segment) in segments.iter().enumerate() {
-            if self.map_segment(segment, first_dirty, &mut transactions)? == Mapped::Full {
-                return Ok(());
-            }
-            // Offsets that compaction took before count as seen.
-            let next = segments.get(index + 1).map_or(self.upper, |next| next.base_offset);
-            self.map.see(next.plus(-1));
-        }
-        Ok(())
-    }
-
-    fn map_segment(
-        &mut self,
-        segment: &Arc<Segment>,
-        first_dirty: Offset,
-        transactions: &mut Transactions,
-    ) -> Result<Mapped, CleaningError> {
-        let file = segment.file()?;
-        let (size, _) = segment.published();
-        let first = segment.batch_reaching(first_dirty, size, ReadMode::Blocking)?;
-        let from = first.map_or(size, |batch| batch.position);
-        let Self { map, superseded, buffers, report, pacer, .. } = self;
-        let mut walk = Walk::new(&*file, from, size, &mut buffers.read);
-        while let Some(batch) = walk.next_batch(|_| false)? {
-            let bytes = batch.size_in_bytes() as u64;
-            report.bytes_read += bytes;
-            if !pacer.go_on(bytes) {
-                return Err(CleaningError::Stopped);
-            }
-            if batch.is_control() {
-                transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
-            } else if !transactions.pass_data(&batch) {
-                let keys = &mut buffers.keys;
-                keys.clear();
-                filter::visit_records(&batch, CAP, &mut buffers.filter, |record| {
-                    if record.offset < first_dirty {
-                        return;
-                    }
-                    if !record.has_value {
-                        superseded.note_tombstone(batch.base_offset());
-                    }
-                    match record.key {
-                        Some(key) => keys.push((map.prepare(key), record.offset)),
-                        None => superseded.note(record.offset),
-                    }
-                })
-                .map_err(|error| unreadable(&batch, &error))?;
-                if put_keys(keys, map, superseded) == Mapped::Full {
-                    return Ok(Mapped::Full);
-                }
-            }
-            if batch.last_offset() >= first_dirty {
-                map.see(batch.last_offset());
-            }
-        }
-        Ok(Mapped::Whole)
-    }
-
     fn clean_group(
         &mut self,
         sources: &[Arc<Segment>],
+        findings: &mut Findings,
         transactions: &mut Transactions,
     ) -> Result<(), CleaningError> {
         let Some((first, last)) = sources.first().zip(sources.last()) else { return Ok(()) };
         let ends: Vec<(u64, Offset)> = sources.iter().map(|source| source.published()).collect();
-        let written = self.write_group(first, sources, transactions).and_then(|cleaned| {
+        let written = self.write_group(first, sources, findings, transactions).and_then(|cleaned| {
             let (_, end) = last.published();
             let flushed = cleaned.finish(end, last.info().created);
             Ok(flushed.inspect_err(|error| self.log.note_failed_flush(error))?)
@@ -193,6 +125,7 @@ impl<'a> Cleaning<'a> {
         &mut self,
         first: &Segment,
         sources: &[Arc<Segment>],
+        findings: &mut Findings,
         transactions: &mut Transactions,
     ) -> Result<CleanedSegment, CleaningError> {
         let path = self.log.path();
@@ -204,16 +137,16 @@ impl<'a> Cleaning<'a> {
             // The whole of the segment counts, also where the log starts in it: the new index is made from these.
             let upper = sources.get(index + 1).map_or(end, |next| next.base_offset);
             transactions.announce(&self.log.aborted_between(source.base_offset, upper)?);
-            self.clean_segment(source, size, &producers, transactions, &mut cleaned)?;
+            self.clean_segment((source, size), &producers, findings, transactions, &mut cleaned)?;
         }
         Ok(cleaned)
     }
 
     fn clean_segment(
         &mut self,
-        source: &Segment,
-        size: u64,
+        (source, size): (&Segment, u64),
         producers: &HashMap<ProducerId, LastOfProducer>,
+        findings: &mut Findings,
         transactions: &mut Transactions,
         cleaned: &mut CleanedSegment,
     ) -> Result<(), CleaningError> {
@@ -221,25 +154,27 @@ impl<'a> Cleaning<'a> {
         let mut read = std::mem::take(&mut self.buffers.read);
         let room = read.len();
         let mut walk = Walk::new(&*file, 0, size, &mut read);
-        // What all or nothing stays of was verified by the first walk, and is copied as it is or not at all.
-        while let Some(batch) = walk.next_batch(|batch| self.stays_of(batch) != Stays::Some)? {
+        while let Some(found) = walk.next(|header| wanted(header, findings))? {
             let before = self.buffers.write.len();
-            let may_go = if batch.is_control() {
-                let fate =
-                    transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
-                if let Some(aborted) = &fate.aborted {
-                    cleaned.append_aborted(aborted)?;
+            let header = &found.header;
+            let may_go = match &found.batch {
+                Some(batch) if batch.is_control() => {
+                    let fate =
+                        transactions.pass_control(batch).map_err(|error| unreadable_marker(batch, &error))?;
+                    if let Some(aborted) = &fate.aborted {
+                        cleaned.append_aborted(aborted)?;
+                    }
+                    fate.may_go
                 }
-                fate.may_go
-            } else {
-                transactions.pass_data(&batch)
+                _ => transactions.pass_data(header),
             };
-            let fate = fate_of(&batch, may_go, producers.get(&batch.producer_id()), self.upper, self.now);
-            self.clean_batch(&batch, fate)?;
+            let fate = fate_of(header, may_go, producers.get(&header.producer_id()), self.upper, self.now);
+            self.clean_batch(&found, fate, findings)?;
+            let read = found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64;
             let written = (self.buffers.write.len() - before) as u64;
-            self.report.bytes_read += batch.size_in_bytes() as u64;
+            self.report.bytes_read += read;
             self.report.bytes_written += written;
-            self.pause(batch.size_in_bytes() as u64 + written)?;
+            self.pause(read + written)?;
             if self.buffers.write.len() >= room {
                 cleaned.append(&self.buffers.write)?;
                 self.buffers.write.clear();
@@ -251,36 +186,42 @@ impl<'a> Cleaning<'a> {
         Ok(())
     }
 
-    // What the first walk found out of a batch, if it came to its end.
-    fn stays_of(&self, batch: &BatchView<'_>) -> Stays {
-        if batch.is_control() || self.map.latest().is_none_or(|end| batch.last_offset() > end) {
-            return Stays::Some;
-        }
-        self.superseded.of_batch(batch.base_offset()..=batch.last_offset(), batch.record_count())
-    }
-
     // What is left of a batch goes to the write buffer.
-    fn clean_batch(&mut self, batch: &BatchView<'_>, fate: BatchFate) -> Result<(), CleaningError> {
-        let stays = if fate.drops_records { Stays::None } else { self.stays_of(batch) };
-        let Self { map, superseded, buffers, report, now, .. } = self;
-        let count = u64::from(batch.record_count().unsigned_abs());
-        match stays {
-            Stays::None => {
+    fn clean_batch(
+        &mut self,
+        found: &Found<'_>,
+        fate: BatchFate,
+        findings: &mut Findings,
+    ) -> Result<(), CleaningError> {
+        let header = &found.header;
+        let stays = if fate.drops_records { Stays::None } else { findings.stays_of(header) };
+        let refolded = findings.take_refolded(header).filter(|_| stays == Stays::Some);
+        let Self { buffers, report, now, .. } = self;
+        let count = u64::from(header.record_count().unsigned_abs());
+        match (stays, &found.batch) {
+            (Stays::None, _) => {
                 report.records_read += count;
                 if fate.keeps_header {
-                    filter::write_emptied(batch, &mut buffers.write);
+                    filter::write_emptied(header, &mut buffers.write);
                 }
                 return Ok(());
             }
-            Stays::All => {
+            (Stays::All, Some(batch)) => {
                 report.records_read += count;
                 report.records_kept += count;
                 buffers.write.extend_from_slice(batch.as_bytes());
                 return Ok(());
             }
-            Stays::Some => {}
+            _ => {}
         }
-        let filtered = filter_batch(batch, map, superseded, &mut buffers.filter, *now)
+        if let Some(refolded) = refolded {
+            report.records_read += count;
+            report.records_kept += kept_in(&refolded);
+            buffers.write.extend_from_slice(&refolded);
+            return Ok(());
+        }
+        let Some(batch) = &found.batch else { return Err(CleaningError::Changed) };
+        let filtered = filter_batch(batch, findings, &mut buffers.filter, *now)
             .map_err(|error| unreadable(batch, &error))?;
         report.records_read += u64::from(filtered.read);
         report.records_kept += u64::from(filtered.kept());
@@ -303,28 +244,24 @@ impl<'a> Cleaning<'a> {
     }
 }
 
-#[derive(Copy, Clone, PartialEq, Eq)]
-enum Mapped {
-    Whole,
-    Full,
+// As much of a batch as is needed: what nothing stays of, or what is folded again already, was verified by the first walk, and
+// what stays as it lies was, too.
+fn wanted(header: &BatchHeader<'_>, findings: &Findings) -> Wanted {
+    match findings.stays_of(header) {
+        Stays::None => Wanted::Header,
+        Stays::All => Wanted::Bytes,
+        Stays::Some if findings.has_refolded(header) => Wanted::Header,
+        Stays::Some => Wanted::Verified,
+    }
 }
 
-fn put_keys(keys: &[(KeyHash, Offset)], map: &mut OffsetMap, superseded: &mut Superseded) -> Mapped {
-    for (key, offset) in keys {
-        match map.put(*key, *offset) {
-            Put::New => {}
-            Put::Replaced(before) if before < *offset => superseded.note(before),
-            Put::Replaced(_) => superseded.give_up(),
-            Put::Full => return Mapped::Full,
-        }
-    }
-    Mapped::Whole
+fn kept_in(refolded: &[u8]) -> u64 {
+    BatchHeader::read(refolded).map_or(0, |header| u64::from(header.record_count().unsigned_abs()))
 }
 
 fn filter_batch<'b>(
     batch: &BatchView<'b>,
-    map: &OffsetMap,
-    superseded: &Superseded,
+    Findings { map, superseded, .. }: &Findings,
     buffers: &'b mut FilterBuffers,
     now: TimestampMs,
 ) -> Result<Filtered<'b>, RecordError> {
@@ -353,10 +290,10 @@ fn member(segment: &Segment) -> Member {
     Member { base_offset: segment.base_offset, size_bytes, offset_index_bytes, time_index_bytes }
 }
 
-fn unreadable(batch: &BatchView<'_>, error: &RecordError) -> CleaningError {
+pub(super) fn unreadable(batch: &BatchView<'_>, error: &RecordError) -> CleaningError {
     CleaningError::batch(batch, error)
 }
 
-fn unreadable_marker(batch: &BatchView<'_>, error: &ControlError) -> CleaningError {
+pub(super) fn unreadable_marker(batch: &BatchView<'_>, error: &ControlError) -> CleaningError {
     CleaningError::batch(batch, error)
 }

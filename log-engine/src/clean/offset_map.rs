@@ -114,6 +114,26 @@ impl OffsetMap {
         before.map_or(Put::New, |before| Put::Replaced(Offset::new(before as i64)))
     }
 
+    /// Notes a key at `offset`, unless it was met behind it: for who comes from the last record to the first.
+    #[inline]
+    pub(crate) fn put_from_behind(&mut self, hash: KeyHash, offset: Offset) -> Put {
+        match self.get(hash) {
+            Some(met) if met > offset => Put::Replaced(met),
+            _ => self.put(hash, offset),
+        }
+    }
+
+    /// Memory of a table for so many keys.
+    pub(crate) fn bytes_for(keys: u64) -> u64 {
+        // It doubles at a load of 0.8 at the latest.
+        (5 * keys / 2).max(2 * SLOTS_MIN as u64) * SLOT_BYTES
+    }
+
+    /// Whether so many records can be put, whatever their keys.
+    pub(crate) fn has_room_for(&self, records: u64) -> bool {
+        self.len as u64 + records <= self.len_max as u64
+    }
+
     /// The last offset of a key.
     #[inline]
     pub(crate) fn get(&self, hash: KeyHash) -> Option<Offset> {
@@ -263,6 +283,23 @@ mod tests {
         assert_eq!(map.put(b, Offset::new(6)), Put::New);
         assert_eq!(map.put(a, Offset::new(9)), Put::Replaced(Offset::new(5)));
         assert_eq!(map.put(a, Offset::new(10)), Put::Replaced(Offset::new(9)));
+    }
+
+    #[test]
+    fn from_the_last_record_to_the_first_the_offset_that_is_met_first_stays() {
+        let mut map = OffsetMap::new(1 << 20, 0.9);
+        let a = map.prepare(b"a");
+        assert_eq!(map.put_from_behind(a, Offset::new(9)), Put::New);
+        assert_eq!(map.put_from_behind(a, Offset::new(5)), Put::Replaced(Offset::new(9)));
+        assert_eq!(map.get(a), Some(Offset::new(9)));
+        assert_eq!(map.put_from_behind(a, Offset::new(11)), Put::Replaced(Offset::new(9)), "out of order");
+        assert_eq!(map.get(a), Some(Offset::new(11)));
+    }
+
+    #[test]
+    fn there_is_room_for_as_many_records_as_can_be_put_one_by_one() {
+        let map = OffsetMap::new(24 * 100, 0.9);
+        assert!(map.has_room_for(90) && !map.has_room_for(91));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::batch::BatchView;
+use crate::batch::BatchHeader;
 use crate::error::{Corruption, ReadError};
 use crate::io::is_shortage;
 use crate::types::Offset;
@@ -66,7 +66,7 @@ impl CleaningError {
         }
     }
 
-    pub(super) fn batch(batch: &BatchView<'_>, reason: &dyn std::fmt::Display) -> Self {
+    pub(super) fn batch(batch: &BatchHeader<'_>, reason: &dyn std::fmt::Display) -> Self {
         Self::Batch { offset: batch.base_offset(), reason: reason.to_string() }
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Superseded {
     from: Offset,
     words: Vec<u64>,
     words_max: usize,
-    /// First offsets of batches that hold a tombstone, in order.
+    /// First offsets of batches that hold a tombstone, in order once the walk is over.
     with_tombstone: Vec<Offset>,
     /// Told nothing that it could not hold.
     is_whole: bool,
@@ -54,18 +54,24 @@ impl Superseded {
         self.words[word] |= bit;
     }
 
-    /// The batch that begins at `base_offset` holds a tombstone. Batches come in order.
+    /// The batch that begins at `base_offset` holds a tombstone.
     pub(super) fn note_tombstone(&mut self, base_offset: Offset) {
-        if self.with_tombstone.len() >= self.words_max {
-            self.is_whole = false;
-        } else if self.with_tombstone.last().is_none_or(|last| *last < base_offset) {
+        if self.with_tombstone.last() == Some(&base_offset) {
+            return;
+        }
+        if self.with_tombstone.len() < self.words_max {
             self.with_tombstone.push(base_offset);
-        } else if self.with_tombstone.last() != Some(&base_offset) {
+        } else {
             self.is_whole = false;
         }
     }
 
-    /// A key was met again at an offset before the one it was met at.
+    /// The walk is over: from here on it can be asked.
+    pub(super) fn complete(&mut self) {
+        self.with_tombstone.sort_unstable();
+    }
+
+    /// Records were met out of the order of their offsets.
     pub(super) fn give_up(&mut self) {
         self.is_whole = false;
     }
@@ -173,10 +179,13 @@ mod tests {
     #[test]
     fn a_batch_with_a_tombstone_is_looked_at() {
         let mut superseded = noted(0, []);
-        superseded.note_tombstone(at(10));
-        superseded.note_tombstone(at(10));
+        for base_offset in [30, 30, 10] {
+            superseded.note_tombstone(at(base_offset));
+        }
+        superseded.complete();
         assert_eq!(superseded.of_batch(at(10)..=at(19), 10), Stays::Some);
         assert_eq!(superseded.of_batch(at(20)..=at(29), 10), Stays::All);
+        assert_eq!(superseded.of_batch(at(30)..=at(39), 10), Stays::Some);
     }
 
     #[test]

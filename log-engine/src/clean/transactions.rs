@@ -7,9 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use crate::batch::BatchView;
 use crate::batch::control::{ControlError, ControlRecordType};
-use crate::batch::{DecompressionCap, RecordError};
+use crate::batch::{BatchHeader, BatchView, DecompressionCap, RecordError};
 use crate::segment::txn_index::AbortedTransaction;
 use crate::types::{Offset, ProducerId};
 
@@ -40,7 +39,7 @@ impl Transactions {
     }
 
     /// Passes a batch of records. Answers whether they belong to an aborted transaction, and go.
-    pub(crate) fn pass_data(&mut self, batch: &BatchView<'_>) -> bool {
+    pub(crate) fn pass_data(&mut self, batch: &BatchHeader<'_>) -> bool {
         self.enter_up_to(batch.last_offset());
         if !batch.is_transactional() {
             return false;
