@@ -96,8 +96,8 @@ impl<'a> KeyWalk<'a> {
     pub(super) fn run(mut self) -> Result<Findings, CleaningError> {
         let segments = self.log.segments_between(self.first_dirty, self.upper);
         match self.outline(&segments)? {
-            Some(outlines) => self.from_the_last(&segments, &outlines)?,
-            None => self.from_the_first(&segments)?,
+            Some(outlines) => self.walk_backwards(&segments, &outlines)?,
+            None => self.walk_forwards(&segments)?,
         }
         self.findings.superseded.complete();
         Ok(self.findings)
@@ -169,7 +169,7 @@ impl<'a> KeyWalk<'a> {
         Ok((first.map_or(size, |batch| batch.position), size))
     }
 
-    fn from_the_last(
+    fn walk_backwards(
         &mut self,
         segments: &[Arc<Segment>],
         outlines: &[Outline],
@@ -223,7 +223,7 @@ impl<'a> KeyWalk<'a> {
         Ok(())
     }
 
-    fn from_the_first(&mut self, segments: &[Arc<Segment>]) -> Result<(), CleaningError> {
+    fn walk_forwards(&mut self, segments: &[Arc<Segment>]) -> Result<(), CleaningError> {
         let mut transactions = self.transactions()?;
         for (index, segment) in segments.iter().enumerate() {
             if self.map_segment(segment, &mut transactions)? == Mapped::Full {
