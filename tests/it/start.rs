@@ -3,6 +3,8 @@
 use std::fs;
 use std::net::TcpListener;
 
+use log_engine::io::{BackendChoice, Disk as _, NativeDisk};
+
 use crate::in_process::{Klamm, config, produce, try_start};
 
 fn refusal(directory: &std::path::Path, overrides: &[String]) -> String {
@@ -53,12 +55,14 @@ fn a_directory_that_cannot_be_written_is_refused() {
 }
 
 #[test]
-fn a_directory_that_someone_else_locked_is_refused_by_its_lock() {
+fn a_directory_is_refused_while_somebody_holds_its_lock_and_no_longer() {
     let directory = tempfile::tempdir().expect("a directory");
     try_start(config(directory.path(), &[])).expect("it starts");
-    let lock = fs::File::open(directory.path().join("data/.lock")).expect("the lock file stays");
-    rustix::fs::fcntl_lock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).ok();
-    drop(lock);
+    let disk = NativeDisk::new(BackendChoice::Threads);
+    let held = disk.lock(&directory.path().join("data/.lock")).expect("nobody holds it");
+    let text = refusal(directory.path(), &[]);
+    assert!(text.contains("is in use by another process"), "{text}");
+    drop(held);
     try_start(config(directory.path(), &[])).expect("a lock ends with its holder");
 }
 
