@@ -1,14 +1,16 @@
 //! What ordinary clients do with a broker, each story given nothing but an address.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use klamm_tests::binaries::{cache_directory, exclusively, workspace};
+use klamm_tests::binaries::workspace;
 use klamm_tests::java_clients::JavaClients;
 use klamm_tests::oracle::{Oracle, is_installed, skip};
 use klamm_tests::process::run;
+
+use crate::libraries::{go_programs, python_with_clients};
 
 /// The five compression types of the protocol.
 pub(crate) const CODECS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
@@ -31,7 +33,7 @@ pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
 }
 
 /// One story, and how long it took: shown when the test fails or runs with `--nocapture`.
-fn told(name: &str, story: impl FnOnce()) {
+pub(crate) fn told(name: &str, story: impl FnOnce()) {
     println!("{name} ...");
     let begun = Instant::now();
     story();
@@ -228,7 +230,7 @@ fn create_topics_of(client: &str, java: &mut JavaClients, bootstrap: &str) {
 }
 
 fn librdkafka_from_python(java: &mut JavaClients, bootstrap: &str) {
-    let Some(python) = python_with_confluent_kafka() else {
+    let Some(python) = python_with_clients() else {
         return skip("no python with venv");
     };
     create_topics_of("python", java, bootstrap);
@@ -237,41 +239,11 @@ fn librdkafka_from_python(java: &mut JavaClients, bootstrap: &str) {
     assert_eq!(printed.lines().count(), 10, "{printed}");
 }
 
-/// A virtual environment with the client in it, made once per checkout.
-fn python_with_confluent_kafka() -> Option<PathBuf> {
-    let environment = cache_directory().join("venv");
-    let ready = environment.join("ready");
-    exclusively("venv", || {
-        if !ready.exists() {
-            if !has_venv() {
-                return None;
-            }
-            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment), b"");
-            let requirements = workspace().join("tests/interop/python/requirements.txt");
-            let mut pip = Command::new(environment.join("bin/pip"));
-            run(pip.args(["install", "--quiet", "--disable-pip-version-check", "-r"]).arg(requirements), b"");
-            fs::write(&ready, "").expect("the cache directory is writable");
-        }
-        Some(environment.join("bin/python"))
-    })
-}
-
-fn has_venv() -> bool {
-    let mut ask = Command::new("python3");
-    ask.args(["-c", "import venv, ensurepip"]).output().is_ok_and(|output| output.status.success())
-}
-
 fn franz_go(java: &mut JavaClients, bootstrap: &str) {
-    if !is_installed("go", "version") {
+    let Some(programs) = go_programs() else {
         return skip("no go");
-    }
-    let program = cache_directory().join("franz-go");
-    exclusively("go", || {
-        let mut go = Command::new("go");
-        go.args(["build", "-o"]).arg(&program).arg(".").current_dir(workspace().join("tests/interop/go"));
-        run(&mut go, b"");
-    });
+    };
     create_topics_of("go", java, bootstrap);
-    let printed = run(Command::new(program).args([bootstrap, "go"]), b"");
+    let printed = run(Command::new(programs.join("franz-go")).args([bootstrap, "go"]), b"");
     assert_eq!(printed.lines().count(), 10, "{printed}");
 }

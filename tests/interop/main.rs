@@ -1,4 +1,4 @@
-//! Against the real thing: Apache Kafka's broker, tools and clients, kcat, librdkafka and franz-go.
+//! Against the real thing: Apache Kafka's broker, tools and clients, and the clients of other languages.
 //!
 //! Where Java, Maven or a client is not installed the tests say `skipped: ...` and pass; `KLAMM_REQUIRE_INTEROP=1`
 //! turns that into a failure. A story about clients takes the address of a broker and is told twice: to Kafka itself,
@@ -10,12 +10,14 @@ mod compaction;
 mod directories;
 mod dumps;
 mod groups;
+mod libraries;
 mod load;
 mod log_dirs;
 mod metadata;
 mod repair;
 mod retention;
 mod schemas;
+mod streams;
 mod travel;
 
 use std::path::Path;
@@ -165,6 +167,28 @@ fn every_story_of_groups_holds_on_klamm() {
     klamm.stop();
     let asked = dumps::agree(oracle, &properties.data());
     dumps::assert_asked(&asked, "__consumer_offsets", "--offsets-decoder");
+}
+
+#[test]
+fn every_story_of_client_libraries_holds_on_kafka_itself() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let properties = place.properties();
+    kafka::format(oracle, &properties, CLUSTER_ID);
+    let kafka = kafka::start(oracle, &properties);
+    libraries::all(oracle, kafka.bootstrap());
+    streams::all(oracle, kafka.bootstrap());
+    kafka.stop();
+}
+
+#[test]
+fn every_story_of_client_libraries_holds_on_klamm() {
+    let Some(oracle) = oracle::required() else { return };
+    let place = Place::new();
+    let klamm = broker::start(&place.properties());
+    libraries::all(oracle, klamm.bootstrap());
+    streams::all(oracle, klamm.bootstrap());
+    klamm.stop();
 }
 
 #[test]

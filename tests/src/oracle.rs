@@ -81,6 +81,13 @@ impl Oracle {
         Some(Self::java_on(&classpath, &["-Xmx256m"], class))
     }
 
+    /// `java` running `class` with the clients that a pom of `tests/interop` names, and nothing else of Kafka's.
+    pub fn java_with_clients(&self, pom: &str, class: &str) -> Option<Command> {
+        let jars = resolve(pom, pom.trim_end_matches(".xml"))?;
+        let classpath = format!("{}/*:{}", jars.display(), self.classes.display());
+        Some(Self::java_on(&classpath, &["-Xmx128m"], class))
+    }
+
     fn java_on(classpath: &str, options: &[&str], class: &str) -> Command {
         let mut command = Command::new("java");
         command

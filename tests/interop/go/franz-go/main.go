@@ -1,6 +1,6 @@
 // The story of franz-go against a broker: every compression, idempotent and not, written and read back.
 //
-// Usage: interop BOOTSTRAP TOPIC-PREFIX. Prints one line per step; ends with 1 at the first thing that is not so.
+// Usage: franz-go BOOTSTRAP TOPIC-PREFIX. Prints one line per step; ends with 1 at the first thing that is not so.
 package main
 
 import (
@@ -18,7 +18,7 @@ const records = 300
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: interop BOOTSTRAP TOPIC-PREFIX")
+		fmt.Fprintln(os.Stderr, "usage: franz-go BOOTSTRAP TOPIC-PREFIX")
 		os.Exit(2)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
