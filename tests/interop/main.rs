@@ -169,6 +169,14 @@ fn every_story_of_groups_holds_on_klamm() {
     dumps::assert_asked(&asked, "__consumer_offsets", "--offsets-decoder");
 }
 
+/// Side by side: most of the time they wait.
+fn libraries_and_streams(oracle: &oracle::Oracle, bootstrap: &str) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| libraries::all(oracle, bootstrap));
+        scope.spawn(|| streams::all(oracle, bootstrap));
+    });
+}
+
 #[test]
 fn every_story_of_client_libraries_holds_on_kafka_itself() {
     let Some(oracle) = oracle::required() else { return };
@@ -176,8 +184,7 @@ fn every_story_of_client_libraries_holds_on_kafka_itself() {
     let properties = place.properties();
     kafka::format(oracle, &properties, CLUSTER_ID);
     let kafka = kafka::start(oracle, &properties);
-    libraries::all(oracle, kafka.bootstrap());
-    streams::all(oracle, kafka.bootstrap());
+    libraries_and_streams(oracle, kafka.bootstrap());
     kafka.stop();
 }
 
@@ -186,8 +193,7 @@ fn every_story_of_client_libraries_holds_on_klamm() {
     let Some(oracle) = oracle::required() else { return };
     let place = Place::new();
     let klamm = broker::start(&place.properties());
-    libraries::all(oracle, klamm.bootstrap());
-    streams::all(oracle, klamm.bootstrap());
+    libraries_and_streams(oracle, klamm.bootstrap());
     klamm.stop();
 }
 

@@ -3,7 +3,9 @@
 Prints one line for each fact; ends with an exception at the first thing that is not so.
 """
 
+import contextlib
 import sys
+import threading
 import time
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -11,7 +13,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTo
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import KafkaError, RebalanceInProgressError, TopicAlreadyExistsError
+from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, TopicAlreadyExistsError
 
 from story import CODECS, EACH, PARTITIONS, PATIENCE_S, RECORDS, T0, Patience, is_spread, record, spread
 
@@ -93,31 +95,37 @@ def commits():
     reader.close()
 
 
-def members(topic, group, assignor, count):
-    return [consumer(topic, group_id=group, heartbeat_interval_ms=100, partition_assignment_strategy=[assignor])
-            for _ in range(count)]
+class Member:
+    """A consumer of a group, which reads and commits in a thread of its own until it leaves."""
+
+    def __init__(self, topic, group, assignor, seen):
+        self.reader = consumer(topic, group_id=group, heartbeat_interval_ms=100, partition_assignment_strategy=[assignor])
+        self.seen = seen
+        self.assigned = set()
+        self.leaving = threading.Event()
+        self.thread = threading.Thread(target=self.live)
+        self.thread.start()
+
+    def live(self):
+        while not self.leaving.is_set():
+            found = self.reader.poll(timeout_ms=200)
+            self.assigned = self.reader.assignment()
+            for partition, batch in found.items():
+                self.seen.update((partition.partition, r.offset) for r in batch)
+            # In the middle of a rebalance nothing can be committed: who has the partition next reads it again.
+            with contextlib.suppress(CommitFailedError, RebalanceInProgressError):
+                self.reader.commit()
+        self.reader.close()
+
+    def leave(self):
+        self.leaving.set()
+        self.thread.join()
 
 
-def until_spread(group, seen):
+def eventually(so):
     patience = Patience()
-    while not is_spread([member.assignment() for member in group]) and patience.lasts():
-        poll_each(group, seen)
-
-
-def poll_each(group, seen):
-    for member in group:
-        for partition, batch in member.poll(timeout_ms=20).items():
-            seen.extend((partition.partition, r.offset) for r in batch)
-
-
-def commit_each(group, seen):
-    waiting, patience = list(group), Patience()
-    while waiting and patience.lasts():
-        try:
-            waiting[-1].commit()
-            waiting.pop()
-        except RebalanceInProgressError:
-            poll_each(group, seen)
+    while not so() and patience.lasts():
+        time.sleep(0.05)
 
 
 def groups():
@@ -131,25 +139,36 @@ def groups():
     assignors = {"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor,
                  "sticky": StickyPartitionAssignor}
     for name, assignor in assignors.items():
-        group, seen = members(topic, f"{PREFIX}-{name}", assignor, 3), []
-        until_spread(group, seen)
-        found = spread([member.assignment() for member in group])
-        print(f"{name}: {found if name != 'sticky' else 'even'}")
-        patience = Patience()
-        while len(set(seen)) < PARTITIONS * EACH and patience.lasts():
-            poll_each(group, seen)
-        print(f"{name} read: {len(set(seen))} records")
-        commit_each(group, seen)
-        group.pop().close()
-        until_spread(group, seen)
-        print(f"{name} after one left: {sorted(len(member.assignment()) for member in group)}")
-        for member in group:
-            member.close()
+        share(topic, name, assignor)
     send(sender, topic, b"one more", 3).get(PATIENCE_S)
     sender.close()
-    follower = members(topic, f"{PREFIX}-range", RangePartitionAssignor, 1)[0]
-    print(f"the group goes on with: {[(r.partition, r.offset) for r in read(follower, 1)]}")
-    follower.close()
+    seen = set()
+    follower = Member(topic, f"{PREFIX}-range", RangePartitionAssignor, seen)
+    eventually(lambda: seen)
+    follower.leave()
+    print(f"the group goes on with: {sorted(seen)}")
+
+
+def share(topic, name, assignor):
+    group, seen = f"{PREFIX}-{name}", set()
+    members = [Member(topic, group, assignor, seen) for _ in range(3)]
+    try:
+        eventually(lambda: is_spread([member.assigned for member in members]))
+        found = spread([member.assigned for member in members])
+        print(f"{name}: {found if name != 'sticky' else 'even'}")
+        eventually(lambda: len(seen) == PARTITIONS * EACH == committed(group))
+        print(f"{name} read: {len(seen)} records")
+        members.pop().leave()
+        eventually(lambda: is_spread([member.assigned for member in members]))
+        print(f"{name} after one left: {sorted(len(member.assigned) for member in members)}")
+    finally:
+        for member in members:
+            member.leave()
+
+
+def committed(group):
+    """How many records lie behind the places of a group."""
+    return sum(place.offset for place in ADMIN.list_group_offsets([group])[group].values())
 
 
 def transactions():
