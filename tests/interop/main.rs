@@ -9,6 +9,7 @@ mod clients;
 mod compaction;
 mod directories;
 mod dumps;
+mod frameworks;
 mod groups;
 mod libraries;
 mod load;
@@ -17,7 +18,6 @@ mod metadata;
 mod repair;
 mod retention;
 mod schemas;
-mod streams;
 mod travel;
 
 use std::path::Path;
@@ -170,10 +170,10 @@ fn every_story_of_groups_holds_on_klamm() {
 }
 
 /// Side by side: most of the time they wait.
-fn libraries_and_streams(oracle: &oracle::Oracle, bootstrap: &str) {
+fn libraries_and_frameworks(oracle: &oracle::Oracle, bootstrap: &str) {
     std::thread::scope(|scope| {
         scope.spawn(|| libraries::all(oracle, bootstrap));
-        scope.spawn(|| streams::all(oracle, bootstrap));
+        scope.spawn(|| frameworks::all(oracle, bootstrap));
     });
 }
 
@@ -184,7 +184,7 @@ fn every_story_of_client_libraries_holds_on_kafka_itself() {
     let properties = place.properties();
     kafka::format(oracle, &properties, CLUSTER_ID);
     let kafka = kafka::start(oracle, &properties);
-    libraries_and_streams(oracle, kafka.bootstrap());
+    libraries_and_frameworks(oracle, kafka.bootstrap());
     kafka.stop();
 }
 
@@ -193,7 +193,7 @@ fn every_story_of_client_libraries_holds_on_klamm() {
     let Some(oracle) = oracle::required() else { return };
     let place = Place::new();
     let klamm = broker::start(&place.properties());
-    libraries_and_streams(oracle, klamm.bootstrap());
+    libraries_and_frameworks(oracle, klamm.bootstrap());
     klamm.stop();
 }
 

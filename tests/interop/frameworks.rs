@@ -1,9 +1,11 @@
-//! Kafka Streams that counts words exactly once, and Kafka Connect that carries a file over a topic, each with an end in
-//! the middle; given nothing but an address.
+//! What stands between an application and its client: Kafka Streams that counts words exactly once, Kafka Connect that
+//! carries a file over a topic, Spring's template and listener; each with an end in the middle, given nothing but an
+//! address.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 use std::thread;
 
 use klamm_tests::binaries::workspace;
@@ -13,21 +15,21 @@ use klamm_tests::properties::free_ports;
 
 use crate::clients::told;
 
-/// The jars of both.
-const POM: &str = "streams.xml";
+/// The jars of Kafka's own two, and of Spring.
+const STREAMS: &str = "streams.xml";
+const SPRING: &str = "spring.xml";
 
-/// Both stories on one broker, side by side: most of the time they wait.
+/// Every story on one broker, side by side: most of the time they wait.
 pub(crate) fn all(oracle: &Oracle, bootstrap: &str) {
     thread::scope(|scope| {
         scope.spawn(|| told("Kafka Streams", || words_are_counted_exactly_once(oracle, bootstrap)));
+        scope.spawn(|| told("Spring", || a_listener_acknowledges_by_hand(oracle, bootstrap)));
         scope.spawn(|| told("Kafka Connect", || a_file_goes_over_a_topic(oracle, bootstrap)));
     });
 }
 
 fn words_are_counted_exactly_once(oracle: &Oracle, bootstrap: &str) {
-    let program = workspace().join("tests/interop/streams/WordCount.java");
-    // Java compiles a single file by itself.
-    let Some(mut java) = oracle.java_with_clients(POM, &program.display().to_string()) else {
+    let Some(mut java) = program(oracle, STREAMS, "WordCount.java") else {
         return skip("no maven");
     };
     let state = tempfile::tempdir().expect("a temporary directory can be made");
@@ -44,6 +46,22 @@ fn words_are_counted_exactly_once(oracle: &Oracle, bootstrap: &str) {
         "WATER: 1 to 24",
     ];
     assert_eq!(facts.lines().collect::<Vec<_>>(), expected);
+}
+
+fn a_listener_acknowledges_by_hand(oracle: &Oracle, bootstrap: &str) {
+    let Some(mut java) = program(oracle, SPRING, "Spring.java") else {
+        return skip("no maven");
+    };
+    let facts = run(java.args([bootstrap, "spring"]), b"");
+    // Two transactions of three and two records with their markers stand before the two of the third.
+    let expected = ["rolled back: as planned", "heard: a0 a1 a2 c0 c1", "acknowledged: 8", "heard again: c1"];
+    assert_eq!(facts.lines().collect::<Vec<_>>(), expected);
+}
+
+/// One of our programs; Java compiles a single file by itself.
+fn program(oracle: &Oracle, pom: &str, file: &str) -> Option<Command> {
+    let file = workspace().join("tests/interop/frameworks").join(file);
+    oracle.java_with_clients(pom, &file.display().to_string())
 }
 
 fn a_file_goes_over_a_topic(oracle: &Oracle, bootstrap: &str) {
@@ -68,7 +86,7 @@ fn a_file_goes_over_a_topic(oracle: &Oracle, bootstrap: &str) {
 
 /// A standalone worker with a source and a sink.
 fn worker(oracle: &Oracle, bootstrap: &str, place: &Path) -> Option<Process> {
-    let mut java = oracle.java_with_clients(POM, "org.apache.kafka.connect.cli.ConnectStandalone")?;
+    let mut java = oracle.java_with_clients(STREAMS, "org.apache.kafka.connect.cli.ConnectStandalone")?;
     let [port] = free_ports();
     let at = place.display();
     let files = [
