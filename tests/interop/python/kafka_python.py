@@ -4,16 +4,18 @@ Prints one line for each fact; ends with an exception at the first thing that is
 """
 
 import contextlib
+import os
 import sys
 import threading
 import time
+import traceback
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, OffsetAndMetadata, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from story import CODECS, EACH, PARTITIONS, PATIENCE_S, RECORDS, T0, Patience, is_spread, record, spread
 
@@ -99,7 +101,9 @@ class Member:
     """A consumer of a group, which reads and commits in a thread of its own until it leaves."""
 
     def __init__(self, topic, group, assignor, seen):
-        self.reader = consumer(topic, group_id=group, heartbeat_interval_ms=100, partition_assignment_strategy=[assignor])
+        # A member that has stopped to poll is not waited for longer than this.
+        self.reader = consumer(topic, group_id=group, heartbeat_interval_ms=100, session_timeout_ms=10_000,
+                               max_poll_interval_ms=10_000, partition_assignment_strategy=[assignor])
         self.seen = seen
         self.assigned = set()
         self.leaving = threading.Event()
@@ -107,15 +111,17 @@ class Member:
         self.thread.start()
 
     def live(self):
-        while not self.leaving.is_set():
-            found = self.reader.poll(timeout_ms=200)
-            self.assigned = self.reader.assignment()
-            for partition, batch in found.items():
-                self.seen.update((partition.partition, r.offset) for r in batch)
-            # In the middle of a rebalance nothing can be committed: who has the partition next reads it again.
-            with contextlib.suppress(CommitFailedError, RebalanceInProgressError):
-                self.reader.commit()
-        self.reader.close()
+        try:
+            while not self.leaving.is_set():
+                found = self.reader.poll(timeout_ms=200)
+                self.assigned = self.reader.assignment()
+                for partition, batch in found.items():
+                    self.seen.update((partition.partition, r.offset) for r in batch)
+                # In the middle of a rebalance nothing can be committed: who has the partition next reads it again.
+                with contextlib.suppress(KafkaError):
+                    self.reader.commit(timeout_ms=1000)
+        finally:
+            self.reader.close()
 
     def leave(self):
         self.leaving.set()
@@ -272,6 +278,12 @@ def retention(topic):
     return told["topic"][topic]["retention.ms"]["value"]
 
 ADMIN = KafkaAdminClient(bootstrap_servers=BOOTSTRAP)
-for story in (every_codec, positions, commits, groups, transactions, administration):
-    story()
-ADMIN.close()
+try:
+    for story in (every_codec, positions, commits, groups, transactions, administration):
+        story()
+    ADMIN.close()
+except BaseException:
+    traceback.print_exc()
+    sys.stdout.flush()
+    # The threads of a consumer that was not closed would keep the program alive.
+    os._exit(1)
