@@ -143,6 +143,11 @@ pub struct BatchHeader<'a> {
 }
 
 impl<'a> BatchHeader<'a> {
+    /// The bytes of the header.
+    pub(crate) fn header_bytes(&self) -> &'a [u8; HEADER_LEN] {
+        self.bytes
+    }
+
     /// Reads the header at the start of `bytes`; the records need not be there.
     pub fn read(bytes: &'a [u8]) -> Result<Self, HeaderError> {
         let prefix = Prefix::read(bytes)?;

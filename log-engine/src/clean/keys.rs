@@ -46,12 +46,12 @@ impl Findings {
 
     /// Whether the batch has been folded again without the records that go.
     pub(super) fn has_refolded(&self, batch: &BatchHeader<'_>) -> bool {
-        self.superseded.has(batch.base_offset()).is_some() && self.refolded.has(batch.base_offset())
+        self.superseded.has(batch.base_offset()).is_some() && self.refolded.has(batch)
     }
 
     /// Hands out what a batch has become. Batches are asked for in their order.
     pub(super) fn take_refolded(&mut self, batch: &BatchHeader<'_>) -> Option<Vec<u8>> {
-        let taken = self.refolded.take(batch.base_offset());
+        let taken = self.refolded.take(batch);
         taken.filter(|_| self.superseded.has(batch.base_offset()).is_some())
     }
 }
@@ -116,14 +116,16 @@ impl<'a> KeyWalk<'a> {
     // Where the batches lie whose keys count; `None` where they or their records are too many.
     fn outline(&mut self, segments: &[Arc<Segment>]) -> Result<Option<Vec<Outline>>, CleaningError> {
         let mut transactions = self.transactions()?;
-        let (mut records, mut batches) = (0, 0);
+        let mut left = self.memory / PART_OF_MEMORY / size_of::<Lying>() as u64;
+        let mut records = 0;
         let mut outlines = Vec::with_capacity(segments.len());
         for segment in segments {
-            let outline = self.outline_segment(segment, &mut transactions)?;
+            let Some(outline) = self.outline_segment(segment, left, &mut transactions)? else {
+                return Ok(None);
+            };
             records += outline.records;
-            batches += outline.batches.len() as u64;
-            let bytes = batches * size_of::<Lying>() as u64;
-            if !self.findings.map.has_room_for(records) || bytes > self.memory / PART_OF_MEMORY {
+            left -= outline.batches.len() as u64;
+            if !self.findings.map.has_room_for(records) {
                 return Ok(None);
             }
             outlines.push(outline);
@@ -132,11 +134,13 @@ impl<'a> KeyWalk<'a> {
         Ok(Some(outlines))
     }
 
+    // `None` where there are more than `batches_max`.
     fn outline_segment(
         &mut self,
         segment: &Segment,
+        batches_max: u64,
         transactions: &mut Transactions,
-    ) -> Result<Outline, CleaningError> {
+    ) -> Result<Option<Outline>, CleaningError> {
         let file = segment.file()?;
         let (from, end) = self.dirty_bytes(segment)?;
         let mut outline = Outline::default();
@@ -148,7 +152,7 @@ impl<'a> KeyWalk<'a> {
                 // What is looked at now is not looked at again.
                 if header.is_control() || is_aborted { Wanted::Verified } else { Wanted::Header }
             })?;
-            let Some(found) = found else { return Ok(outline) };
+            let Some(found) = found else { return Ok(Some(outline)) };
             if !self.pacer.go_on(found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64) {
                 return Err(CleaningError::Stopped);
             }
@@ -157,6 +161,7 @@ impl<'a> KeyWalk<'a> {
                     transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
                 }
                 Some(_) if is_aborted => {}
+                _ if outline.batches.len() as u64 >= batches_max => return Ok(None),
                 _ => outline.add(found.position, &found.header),
             }
         }

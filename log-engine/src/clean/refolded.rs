@@ -3,18 +3,27 @@
 //! They are made from the last to the first and asked for from the first to the last: a stack, in bounded memory. What
 //! does not fit any more is unfolded once more by the second walk.
 
-use crate::batch::BatchView;
 use crate::batch::filter::Filtered;
+use crate::batch::{BatchHeader, BatchView, HEADER_LEN};
 use crate::types::Offset;
 
 #[derive(Debug, Default)]
 pub(super) struct Refolded {
-    batches: Vec<(Offset, Vec<u8>)>,
+    batches: Vec<Batch>,
     room: usize,
 }
 
+/// A batch, folded again.
+#[derive(Debug)]
+struct Batch {
+    base_offset: Offset,
+    // As it was when its checksum was verified.
+    header: [u8; HEADER_LEN],
+    bytes: Vec<u8>,
+}
+
 /// What a batch costs beside its bytes.
-const OVERHEAD: usize = 48;
+const OVERHEAD: usize = size_of::<Batch>() + 16;
 
 impl Refolded {
     /// In so many bytes of memory.
@@ -33,20 +42,22 @@ impl Refolded {
         if filtered.write(batch.delete_horizon(), &mut bytes).is_ok() {
             bytes.shrink_to_fit();
             self.room = self.room.saturating_sub(bytes.len() + OVERHEAD);
-            self.batches.push((batch.base_offset(), bytes));
+            let (base_offset, header) = (batch.base_offset(), *batch.header_bytes());
+            self.batches.push(Batch { base_offset, header, bytes });
         }
     }
 
-    pub(super) fn has(&self, base_offset: Offset) -> bool {
-        let at = self.batches.iter().rev().find(|(base, _)| *base >= base_offset);
-        at.is_some_and(|(base, _)| *base == base_offset)
+    pub(super) fn has(&self, header: &BatchHeader<'_>) -> bool {
+        let at = self.batches.iter().rev().find(|batch| batch.base_offset >= header.base_offset());
+        at.is_some_and(|batch| batch.header == *header.header_bytes())
     }
 
-    /// The batch at `base_offset`, if it is here. Those before it have been asked for, or will not be.
-    pub(super) fn take(&mut self, base_offset: Offset) -> Option<Vec<u8>> {
-        while self.batches.last().is_some_and(|(base, _)| *base < base_offset) {
+    /// What a batch has become, if it is here. Those before it have been asked for, or will not be.
+    pub(super) fn take(&mut self, header: &BatchHeader<'_>) -> Option<Vec<u8>> {
+        let base_offset = header.base_offset();
+        while self.batches.last().is_some_and(|batch| batch.base_offset < base_offset) {
             self.batches.pop();
         }
-        self.batches.pop_if(|(base, _)| *base == base_offset).map(|(_, bytes)| bytes)
+        self.batches.pop_if(|batch| batch.header == *header.header_bytes()).map(|batch| batch.bytes)
     }
 }
