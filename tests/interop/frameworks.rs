@@ -10,10 +10,11 @@ use std::thread;
 
 use klamm_tests::binaries::workspace;
 use klamm_tests::oracle::{Oracle, skip};
-use klamm_tests::process::{Process, run};
+use klamm_tests::process::{Process, run_within};
 use klamm_tests::properties::free_ports;
 
 use crate::clients::told;
+use crate::libraries::STORY_AT_MOST;
 
 /// The jars of Kafka's own two, and of Spring.
 const STREAMS: &str = "streams.xml";
@@ -33,7 +34,7 @@ fn words_are_counted_exactly_once(oracle: &Oracle, bootstrap: &str) {
         return skip("no maven");
     };
     let state = tempfile::tempdir().expect("a temporary directory can be made");
-    let facts = run(java.args([bootstrap, "words"]).arg(state.path()), b"");
+    let facts = run_within(java.args([bootstrap, "words"]).arg(state.path()), STORY_AT_MOST);
     let expected = [
         "the first: ERROR",
         "the second: NOT_RUNNING",
@@ -52,7 +53,7 @@ fn a_listener_acknowledges_by_hand(oracle: &Oracle, bootstrap: &str) {
     let Some(mut java) = program(oracle, SPRING, "Spring.java") else {
         return skip("no maven");
     };
-    let facts = run(java.args([bootstrap, "spring"]), b"");
+    let facts = run_within(java.args([bootstrap, "spring"]), STORY_AT_MOST);
     // Two transactions of three and two records with their markers stand before the two of the third.
     let expected = ["rolled back: as planned", "heard: a0 a1 a2 c0 c1", "acknowledged: 8", "heard again: c1"];
     assert_eq!(facts.lines().collect::<Vec<_>>(), expected);

@@ -5,12 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use klamm_tests::binaries::{cache_directory, exclusively, workspace};
 use klamm_tests::oracle::{Oracle, is_installed, skip};
-use klamm_tests::process::run;
+use klamm_tests::process::{run, run_within};
 
 use crate::clients::{CODECS, told};
+
+/// Ten times what a library takes for all of its stories; only one that hangs runs into it.
+pub(crate) const STORY_AT_MOST: Duration = Duration::from_secs(300);
 
 /// A library, and what it cannot do or does in a way of its own.
 struct Library {
@@ -92,7 +96,7 @@ fn go(library: &Library, bootstrap: &str) {
 /// Panics if the program ends badly, or with other facts than its library should come to.
 fn tells(library: &Library, program: &mut Command, bootstrap: &str) {
     told(library.name, || {
-        let facts = run(program.args([bootstrap, library.name]), b"");
+        let facts = run_within(program.args([bootstrap, library.name]), STORY_AT_MOST);
         assert_eq!(facts.lines().collect::<Vec<_>>(), library.facts(), "{}", library.name);
     });
 }

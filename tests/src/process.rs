@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,16 @@ impl Drop for Process {
 /// Runs `command` to its end with `stdin` as its input and returns what it printed; panics if it fails.
 pub fn run(command: &mut Command, stdin: &[u8]) -> String {
     let output = output_of(command, stdin);
+    printed(command, &output)
+}
+
+/// The same for a program that may hang: it is killed when it takes longer than `at_most`, and so fails.
+pub fn run_within(command: &mut Command, at_most: Duration) -> String {
+    let output = output_within(command, b"", at_most);
+    printed(command, &output)
+}
+
+fn printed(command: &Command, output: &Output) -> String {
     assert!(
         output.status.success(),
         "{command:?} failed ({}):\n{}\n{}",
@@ -120,8 +131,15 @@ pub fn run(command: &mut Command, stdin: &[u8]) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Longer than anything takes that is built or run here.
+const NO_BUILD_TAKES: Duration = Duration::from_secs(3600);
+
 /// Runs `command` to its end with `stdin` as its input, whatever its exit code.
 pub fn output_of(command: &mut Command, stdin: &[u8]) -> Output {
+    output_within(command, stdin, NO_BUILD_TAKES)
+}
+
+fn output_within(command: &mut Command, stdin: &[u8], at_most: Duration) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -129,11 +147,20 @@ pub fn output_of(command: &mut Command, stdin: &[u8]) -> Output {
         .spawn()
         .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     let mut input = child.stdin.take().expect("stdin is piped");
+    let pid = Pid::from_child(&child);
+    let (ended, end) = mpsc::channel::<()>();
     thread::scope(|scope| {
         scope.spawn(move || {
             // A program that does not want its input closes the pipe; its exit code says whether that was right.
             let _ = input.write_all(stdin);
         });
-        child.wait_with_output().expect("the child's output can be read")
+        scope.spawn(move || {
+            if end.recv_timeout(at_most) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().expect("the child's output can be read");
+        drop(ended);
+        output
     })
 }
