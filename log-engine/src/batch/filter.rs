@@ -69,24 +69,13 @@ pub(crate) fn filter<'b, T>(
     batch: &BatchView<'b>,
     cap: DecompressionCap,
     buffers: &'b mut FilterBuffers,
-    mut prepare: impl FnMut(&Candidate<'_>) -> T,
-    mut stays: impl FnMut(&Candidate<'_>, T) -> bool,
+    prepare: impl FnMut(&Candidate<'_>) -> T,
+    stays: impl FnMut(&Candidate<'_>, T) -> bool,
 ) -> Result<Filtered<'b>, RecordError> {
     let FilterBuffers { unfolded, kept, folding } = buffers;
     let body = unfold(batch, cap, unfolded)?;
-    kept.clear();
-    let mut has_tombstone = false;
-    let mut records = Vec::new();
-    let read = walk(batch, body, |candidate, record| {
-        let prepared = prepare(&candidate);
-        records.push((candidate, record, prepared));
-    })?;
-    for (candidate, record, prepared) in records {
-        if stays(&candidate, prepared) {
-            has_tombstone |= !candidate.has_value;
-            kept.push(record);
-        }
-    }
+    let (read, records) = prepared(batch, body, prepare)?;
+    let has_tombstone = keep(records.into_iter(), kept, stays);
     Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
 }
 
@@ -131,21 +120,45 @@ pub(crate) fn filter_from_last<'b, F: FromLast>(
 ) -> Result<Filtered<'b>, RecordError> {
     let FilterBuffers { unfolded, kept, folding } = buffers;
     let body = unfold(batch, cap, unfolded)?;
-    kept.clear();
-    let mut has_tombstone = false;
+    let (read, records) = prepared(batch, body, |record| decides.prepare(record))?;
+    let has_tombstone =
+        keep(records.into_iter().rev(), kept, |record, prepared| decides.stays(record, prepared));
+    kept.reverse();
+    Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
+}
+
+/// A record, where it lies, and what was fetched for it.
+type PreparedRecord<'r, T> = (Candidate<'r>, Kept, T);
+
+// All records of a batch, and how many they are.
+fn prepared<'r, T>(
+    batch: &BatchView<'_>,
+    body: &'r [u8],
+    mut prepare: impl FnMut(&Candidate<'_>) -> T,
+) -> Result<(u32, Vec<PreparedRecord<'r, T>>), RecordError> {
     let mut records = Vec::new();
     let read = walk(batch, body, |candidate, record| {
-        let prepared = decides.prepare(&candidate);
-        records.push((candidate, record, prepared));
+        let fetched = prepare(&candidate);
+        records.push((candidate, record, fetched));
     })?;
-    for (candidate, record, prepared) in records.into_iter().rev() {
-        if decides.stays(&candidate, prepared) {
+    Ok((read, records))
+}
+
+// Fills `kept` with those that stay, and answers whether one of them is a tombstone.
+fn keep<'r, T>(
+    records: impl Iterator<Item = PreparedRecord<'r, T>>,
+    kept: &mut Vec<Kept>,
+    mut stays: impl FnMut(&Candidate<'_>, T) -> bool,
+) -> bool {
+    kept.clear();
+    let mut has_tombstone = false;
+    for (candidate, record, fetched) in records {
+        if stays(&candidate, fetched) {
             has_tombstone |= !candidate.has_value;
             kept.push(record);
         }
     }
-    kept.reverse();
-    Ok(Filtered { batch: *batch, body, kept, folding, read, has_tombstone })
+    has_tombstone
 }
 
 impl Filtered<'_> {
