@@ -31,6 +31,11 @@ pub(super) const CAP: DecompressionCap = DecompressionCap::new(CLEANED_BATCH_BYT
 pub(super) trait Pacer {
     /// Some bytes were read or written. `false`: stop.
     fn go_on(&self, bytes: u64) -> bool;
+
+    /// The same, for a cleaning that ends where it is told to stop.
+    fn pause(&self, bytes: u64) -> Result<(), CleaningError> {
+        if self.go_on(bytes) { Ok(()) } else { Err(CleaningError::Stopped) }
+    }
 }
 
 pub(super) struct Cleaning<'a> {
@@ -95,10 +100,6 @@ impl<'a> Cleaning<'a> {
         self.report.cleaned_to = end;
         self.report.keys = findings.map.len() as u64;
         Ok(self.report)
-    }
-
-    fn pause(&self, bytes: u64) -> Result<(), CleaningError> {
-        if self.pacer.go_on(bytes) { Ok(()) } else { Err(CleaningError::Stopped) }
     }
 
     fn clean_group(
@@ -174,7 +175,7 @@ impl<'a> Cleaning<'a> {
             let written = (self.buffers.write.len() - before) as u64;
             self.report.bytes_read += read;
             self.report.bytes_written += written;
-            self.pause(read + written)?;
+            self.pacer.pause(read + written)?;
             if self.buffers.write.len() >= room {
                 cleaned.append(&self.buffers.write)?;
                 self.buffers.write.clear();

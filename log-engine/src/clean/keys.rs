@@ -103,10 +103,6 @@ impl<'a> KeyWalk<'a> {
         Ok(self.findings)
     }
 
-    fn pause(&self, bytes: u64) -> Result<(), CleaningError> {
-        if self.pacer.go_on(bytes) { Ok(()) } else { Err(CleaningError::Stopped) }
-    }
-
     fn transactions(&self) -> Result<Transactions, CleaningError> {
         let mut transactions = Transactions::default();
         transactions.announce(&self.log.aborted_between(self.first_dirty, self.upper)?);
@@ -153,9 +149,7 @@ impl<'a> KeyWalk<'a> {
                 if header.is_control() || is_aborted { Wanted::Verified } else { Wanted::Header }
             })?;
             let Some(found) = found else { return Ok(Some(outline)) };
-            if !self.pacer.go_on(found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64) {
-                return Err(CleaningError::Stopped);
-            }
+            self.pacer.pause(found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64)?;
             match found.batch {
                 Some(batch) if batch.is_control() => {
                     transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
@@ -210,7 +204,7 @@ impl<'a> KeyWalk<'a> {
             let batch = verified(file, lying.position, &read[start..start + lying.size as usize])?;
             self.meet(&batch)?;
             self.report.bytes_read += u64::from(lying.size);
-            self.pause(u64::from(lying.size))?;
+            self.pacer.pause(u64::from(lying.size))?;
         }
         Ok(())
     }
@@ -254,9 +248,7 @@ impl<'a> KeyWalk<'a> {
         while let Some(batch) = walk.next_batch()? {
             let bytes = batch.size_in_bytes() as u64;
             report.bytes_read += bytes;
-            if !pacer.go_on(bytes) {
-                return Err(CleaningError::Stopped);
-            }
+            pacer.pause(bytes)?;
             if batch.is_control() {
                 transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
             } else if !transactions.pass_data(&batch) {
