@@ -9,12 +9,12 @@ use log_engine::batch::{
     control::{EndTxnMarker, TxnOutcome},
     validate,
 };
-use log_engine::producer::{Admission, ProducerStates, Refusal};
+use log_engine::producer::{Admission, ProducerStates};
 use log_engine::types::{
     LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs, TopicPartition,
 };
 
-use crate::oracle::answers;
+use crate::oracle::{answers, refusal_code};
 
 const NOW: TimestampMs = TimestampMs::new(1_700_000_000_000);
 const START: Offset = Offset::new(100);
@@ -183,18 +183,6 @@ fn same_problems(violation: &Violation, kafkas: &str) -> bool {
         .filter(|text| !text.is_empty())
         .map(|text| text.split_once(" in message ").map_or(text, |(start, _)| start).to_owned());
     ours.eq(kafkas)
-}
-
-fn refusal_code(refusal: Refusal) -> i16 {
-    match refusal {
-        Refusal::InvalidProducerEpoch { .. } | Refusal::MarkerEpoch { .. } => 47,
-        Refusal::SequenceOfNewEpoch { .. }
-        | Refusal::OutOfOrderSequence { .. }
-        | Refusal::SequenceWithoutState { .. }
-        | Refusal::SequenceAboveUnverified { .. } => 45,
-        Refusal::NotTransactional { .. } | Refusal::NotVerified => 48,
-        Refusal::CoordinatorFenced { .. } => 52,
-    }
 }
 
 /// A log as far as producers see it: offsets and their state.

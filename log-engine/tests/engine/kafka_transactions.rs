@@ -12,13 +12,12 @@ use log_engine::{
         control::{EndTxnMarker, TxnOutcome},
     },
     producer::{
-        Refusal, TransactionContext, TransactionProtocol, Verification, VerificationGuard,
-        VerificationRequest,
+        TransactionContext, TransactionProtocol, Verification, VerificationGuard, VerificationRequest,
     },
     types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TimestampMs},
 };
 
-use crate::oracle::{answers, hex};
+use crate::oracle::{answers, hex, refusal_code};
 use crate::partition::Partition;
 
 const EPOCH: LeaderEpoch = LeaderEpoch::new(3);
@@ -91,15 +90,7 @@ impl Round {
 
 fn code(error: &AppendError) -> i16 {
     let AppendError::Producer(refusal) = error else { panic!("{error}") };
-    match refusal {
-        Refusal::InvalidProducerEpoch { .. } | Refusal::MarkerEpoch { .. } => 47,
-        Refusal::SequenceOfNewEpoch { .. }
-        | Refusal::OutOfOrderSequence { .. }
-        | Refusal::SequenceWithoutState { .. }
-        | Refusal::SequenceAboveUnverified { .. } => 45,
-        Refusal::NotTransactional { .. } | Refusal::NotVerified => 48,
-        Refusal::CoordinatorFenced { .. } => 52,
-    }
+    refusal_code(*refusal)
 }
 
 fn batch(fields: &[&str]) -> BytesMut {

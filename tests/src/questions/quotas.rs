@@ -306,12 +306,11 @@ impl Asked {
             let request =
                 CreatePartitionsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
             let answer = self.another_client().call(&request, version, |response| {
-                let results: Vec<_> = response
+                let results = response
                     .results
                     .iter()
-                    .map(|result| (result.error_code, result.error_message.as_deref().map(str::to_owned)))
-                    .collect();
-                format!("throttled {} {results:?}", response.throttle_time_ms > 0)
+                    .map(|result| (result.error_code, result.error_message.as_deref()));
+                throttled(response.throttle_time_ms, results)
             });
             self.answers.push(format!("add over a quota, v{version}: {}", answer.expect("an answer")));
         }
@@ -323,12 +322,11 @@ impl Asked {
             let request =
                 DeleteTopicsRequest { topics, topic_names, timeout_ms: 10_000, ..Default::default() };
             let answer = self.another_client().call(&request, version, |response| {
-                let results: Vec<_> = response
+                let results = response
                     .responses
                     .iter()
-                    .map(|result| (result.error_code, result.error_message.as_deref().map(str::to_owned)))
-                    .collect();
-                format!("throttled {} {results:?}", response.throttle_time_ms > 0)
+                    .map(|result| (result.error_code, result.error_message.as_deref()));
+                throttled(response.throttle_time_ms, results)
             });
             self.answers.push(format!("delete over a quota, v{version}: {}", answer.expect("an answer")));
         }
@@ -350,15 +348,18 @@ impl Asked {
             ..Default::default()
         };
         let answer = self.another_client().call(&request, version, |response| {
-            let results: Vec<_> = response
-                .topics
-                .iter()
-                .map(|topic| (topic.error_code, topic.error_message.as_deref().map(str::to_owned)))
-                .collect();
-            format!("throttled {} {results:?}", response.throttle_time_ms > 0)
+            let results =
+                response.topics.iter().map(|topic| (topic.error_code, topic.error_message.as_deref()));
+            throttled(response.throttle_time_ms, results)
         });
         answer.expect("an answer")
     }
+}
+
+/// What became of each topic, and whether the client is to wait.
+fn throttled<'a>(throttle_time_ms: i32, results: impl Iterator<Item = (i16, Option<&'a str>)>) -> String {
+    let results: Vec<_> = results.collect();
+    format!("throttled {} {results:?}", throttle_time_ms > 0)
 }
 
 fn describe_request<'a>(
