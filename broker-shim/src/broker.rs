@@ -10,7 +10,7 @@ use crate::{
     authorizer::Authorizer,
     config::{Config, Endpoint},
     group::{Groups, OFFSETS_TOPIC},
-    metadata::{Image, MetadataHandle, TopicImage},
+    metadata::{Image, MetadataHandle},
     partition::Partition,
     producer_ids::ProducerIds,
     quota::ClientQuotas,
@@ -118,31 +118,11 @@ impl Broker {
 
     /// A partition that is led here, or why it is not (Kafka's `ReplicaManager.getPartitionOrError`).
     pub(crate) fn partition(&self, topic: &str, number: i32) -> Result<Arc<Partition>, ErrorCode> {
-        led_partition(&self.image(), &self.replicas, topic, number)
+        self.replicas.led(&self.image(), topic, number)
     }
 
     /// The same by the topic's id.
     pub(crate) fn partition_by_id(&self, topic: TopicId, number: i32) -> Result<Arc<Partition>, ErrorCode> {
-        self.replicas.get(topic, number).ok_or_else(|| {
-            self.image().topic_by_id(topic).map_or(ErrorCode::UnknownTopicId, |topic| not_led(topic, number))
-        })
-    }
-}
-
-/// A partition that is led here, by its topic's name.
-pub(crate) fn led_partition(
-    image: &Image,
-    replicas: &Replicas,
-    topic: &str,
-    number: i32,
-) -> Result<Arc<Partition>, ErrorCode> {
-    let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-    replicas.get(topic.topic_id, number).ok_or_else(|| not_led(topic, number))
-}
-
-fn not_led(topic: &TopicImage, number: i32) -> ErrorCode {
-    match topic.partition(number) {
-        Some(_) => ErrorCode::NotLeaderOrFollower,
-        None => ErrorCode::UnknownTopicOrPartition,
+        self.replicas.led_by_id(&self.image(), topic, number)
     }
 }

@@ -8,10 +8,7 @@ use log_engine::{
 };
 use wire::ErrorCode;
 
-use crate::{
-    api::fetch::SessionError,
-    metadata::{ChangeError, ops::Refusal},
-};
+use crate::metadata::{ChangeError, ops::Refusal};
 
 /// A refused or failed append.
 pub(crate) fn append(error: &AppendError) -> ErrorCode {
@@ -128,15 +125,6 @@ pub(crate) fn truncate(error: &TruncateError) -> ErrorCode {
         TruncateError::Read(error) => read(error),
         TruncateError::Io(_) => ErrorCode::KafkaStorageError,
         _ => ErrorCode::UnknownServerError,
-    }
-}
-
-/// A request that does not fit its fetch session.
-pub(crate) fn session(error: SessionError) -> ErrorCode {
-    match error {
-        SessionError::IdNotFound => ErrorCode::FetchSessionIdNotFound,
-        SessionError::InvalidEpoch => ErrorCode::InvalidFetchSessionEpoch,
-        SessionError::TopicIdMismatch => ErrorCode::FetchSessionTopicIdError,
     }
 }
 

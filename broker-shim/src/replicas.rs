@@ -15,6 +15,7 @@ use log_engine::{
 };
 
 use tokio::sync::Notify;
+use wire::ErrorCode;
 
 use crate::{
     config::Config,
@@ -29,6 +30,13 @@ use crate::{
     settings::Settings,
     wait::Watched as _,
 };
+
+fn not_led(topic: &TopicImage, number: i32) -> ErrorCode {
+    match topic.partition(number) {
+        Some(_) => ErrorCode::NotLeaderOrFollower,
+        None => ErrorCode::UnknownTopicOrPartition,
+    }
+}
 
 /// Why a partition cannot be led.
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +116,24 @@ impl Replicas {
     /// A partition that is led here.
     pub(crate) fn get(&self, topic: TopicId, number: i32) -> Option<Arc<Partition>> {
         self.led.pin().get(&(topic, number)).cloned()
+    }
+
+    /// The same by its topic's name, or why it is not (Kafka's `ReplicaManager.getPartitionOrError`).
+    pub(crate) fn led(&self, image: &Image, topic: &str, number: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let topic = image.topic(topic).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        self.get(topic.topic_id, number).ok_or_else(|| not_led(topic, number))
+    }
+
+    /// The same by its topic's id.
+    pub(crate) fn led_by_id(
+        &self,
+        image: &Image,
+        topic: TopicId,
+        number: i32,
+    ) -> Result<Arc<Partition>, ErrorCode> {
+        let why_not =
+            || image.topic_by_id(topic).map_or(ErrorCode::UnknownTopicId, |topic| not_led(topic, number));
+        self.get(topic, number).ok_or_else(why_not)
     }
 
     /// How many partitions are led here.

@@ -44,9 +44,18 @@ fn modules_of_the_engine_use_only_what_lies_below_them() {
     let tree = Tree::read();
     let given_away = ["log-engine/src/lib.rs", "log-engine/src/operation.rs"].map(|path| tree.code(path));
     let root = layers::Root::of(&given_away.each_ref().map(String::as_str));
-    let findings: Vec<String> =
-        tree.rust().flat_map(|file| layers::violations(&root, &file.path, &file.code())).collect();
-    assert_none("layers of log-engine", &findings);
+    assert_none("layers of log-engine", &layers_of(&tree, &layers::ENGINE, &root));
+}
+
+#[test]
+fn modules_of_the_broker_use_only_what_lies_below_them() {
+    let tree = Tree::read();
+    let root = layers::Root::of(&[&tree.code("broker-shim/src/lib.rs")]);
+    assert_none("layers of broker-shim", &layers_of(&tree, &layers::BROKER, &root));
+}
+
+fn layers_of(tree: &Tree, package: &layers::Package, root: &layers::Root) -> Vec<String> {
+    tree.rust().flat_map(|file| layers::violations(package, root, &file.path, &file.code())).collect()
 }
 
 #[test]

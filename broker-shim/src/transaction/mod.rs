@@ -36,7 +36,6 @@ pub(crate) use state::{Partitions, Producer, TransactionMetadata, TransactionSta
 pub(crate) use verify::{SupportedOperation, begin as begin_verification};
 
 use crate::{
-    broker::led_partition,
     config::Config,
     coordinator::{Coordinator, Decision, InternalTopic, Moment},
     group::Groups,
@@ -273,7 +272,7 @@ impl Inner {
     }
 
     fn partition(&self, topic: &str, number: i32) -> Result<Arc<Partition>, ErrorCode> {
-        led_partition(&self.metadata.image(), &self.replicas, topic, number)
+        self.replicas.led(&self.metadata.image(), topic, number)
     }
 
     /// Decides an event of a transactional id, and writes what comes of it.

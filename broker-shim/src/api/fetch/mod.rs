@@ -60,7 +60,7 @@ pub(super) fn start(broker: &Arc<Broker>, context: RequestContext, frame: BytesM
     let fetch = match resolve(broker, &context, &request) {
         Ok(fetch) => fetch,
         Err(error) => {
-            let error_code = error_map::session(error).code();
+            let error_code = error.code().code();
             return Dispatched::Done(respond(
                 &context,
                 FetchResponse { error_code, ..FetchResponse::default() },

@@ -11,6 +11,7 @@ use std::{
 };
 
 use log_engine::types::TopicId;
+use wire::ErrorCode;
 
 /// How a request names a topic: by id from version 13 on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +49,16 @@ pub(crate) enum SessionError {
     InvalidEpoch,
     /// The session named topics the other way.
     TopicIdMismatch,
+}
+
+impl SessionError {
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Self::IdNotFound => ErrorCode::FetchSessionIdNotFound,
+            Self::InvalidEpoch => ErrorCode::InvalidFetchSessionEpoch,
+            Self::TopicIdMismatch => ErrorCode::FetchSessionTopicIdError,
+        }
+    }
 }
 
 /// What the client was, or is being, told of one partition.
