@@ -6,6 +6,7 @@ mod bad_input;
 mod cold_disk;
 mod compaction;
 mod connections;
+mod copied_bytes;
 mod directories;
 mod failed_disk;
 mod fetch;

@@ -1,27 +1,12 @@
 //! A fetch leaves the records where they are: the kernel moves them from the file to the socket.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use klamm_tests::hooked_disk::{HookedDisk, Hooks};
-use log_engine::io::FileHandle;
 use wire::ErrorCode;
 
+use crate::copied_bytes::CopiedBytes;
 use crate::in_process::{Klamm, fetch, produce};
-
-/// Counts what is copied out of `.log` files of topics. A descriptor that is handed to sendfile copies nothing.
-#[derive(Debug, Default)]
-struct CopiedBytes(AtomicUsize);
-
-impl Hooks for CopiedBytes {
-    fn read(&self, file: &FileHandle, bytes: &mut [u8], _position: u64) {
-        let path = file.path();
-        let of_metadata = path.components().any(|part| part.as_os_str() == "__cluster_metadata-0");
-        if !of_metadata && path.extension().is_some_and(|extension| extension == "log") {
-            self.0.fetch_add(bytes.len(), Ordering::Relaxed);
-        }
-    }
-}
 
 /// Between an index entry and the batch that is wanted lie at most so many bytes, plus the batch that crosses the line.
 const INDEX_INTERVAL_BYTES: usize = 4096;
@@ -36,13 +21,13 @@ fn of_a_fetch_only_batch_headers_within_an_index_interval_are_read() {
     for _ in 0..50 {
         produce(&mut client, "t", &[&[b'v'; RECORD_BYTES]]);
     }
-    let before = copied.0.load(Ordering::Relaxed);
+    let before = copied.so_far();
     for offset in [0, 7, 25, 49] {
         let (code, records) = fetch(&mut client, "t", offset);
         assert_eq!(code, ErrorCode::None);
         assert_eq!(records.len() / RECORD_BYTES, usize::try_from(50 - offset).expect("small"));
     }
-    let read = copied.0.load(Ordering::Relaxed) - before;
+    let read = copied.so_far() - before;
     assert!(read <= 4 * INDEX_INTERVAL_BYTES, "{read} bytes of records were copied for four fetches");
 }
 

@@ -1,10 +1,13 @@
-//! What keeps a broker from starting, each with one clear sentence, and nothing already stored is harmed.
+//! What a start reads; and what keeps a broker from starting, each with one clear sentence, and nothing already stored is harmed.
 
 use std::fs;
 use std::net::TcpListener;
+use std::sync::Arc;
 
+use klamm_tests::hooked_disk::{HookedDisk, Hooks};
 use log_engine::io::{BackendChoice, Disk as _, NativeDisk};
 
+use crate::copied_bytes::CopiedBytes;
 use crate::in_process::{Klamm, config, produce, try_start};
 
 fn refusal(directory: &std::path::Path, overrides: &[String]) -> String {
@@ -129,4 +132,36 @@ fn metadata_files_that_an_only_voter_can_do_without_keep_it_from_starting_in_no_
             assert_eq!(aside.exists(), name.contains("quorum") && harm != "missing", "{name}, {harm}");
         }
     }
+}
+
+/// `index.interval.bytes`: the headers of so many bytes of batches, and of the one that crosses the line, lie behind the last entry.
+const INDEX_INTERVAL_BYTES: usize = 4096;
+
+#[test]
+fn a_start_after_a_clean_stop_reads_no_records_and_one_after_a_crash_all_that_may_not_have_been_durable() {
+    const RECORD_BYTES: usize = 100_000;
+    let mut klamm = Klamm::start(&["log.segment.bytes=1048576"]);
+    let mut client = klamm.with_topic("t", 3);
+    for _ in 0..50 {
+        produce(&mut client, "t", &[&[b'v'; RECORD_BYTES]]);
+    }
+    drop(client);
+    let mut read_by_a_start = |marker_is_there: bool| {
+        klamm.stop();
+        let marker = klamm.directory().join("data/.kafka_cleanshutdown");
+        assert!(marker.exists());
+        if !marker_is_there {
+            let data = klamm.directory().join("data");
+            fs::remove_file(marker).expect("it was there");
+            fs::remove_file(data.join("recovery-point-offset-checkpoint")).expect("it was there");
+        }
+        let copied = Arc::new(CopiedBytes::default());
+        klamm.restart_with(1, Arc::new(HookedDisk::new(Arc::clone(&copied) as Arc<dyn Hooks>)));
+        copied.so_far()
+    };
+    let clean = read_by_a_start(true);
+    assert!(clean <= INDEX_INTERVAL_BYTES, "{clean} bytes were read");
+    let unclean = read_by_a_start(false);
+    assert!(unclean >= 50 * RECORD_BYTES, "{unclean} bytes were read");
+    assert_eq!(produce(&mut klamm.client(), "t", &[b"x"]), 50);
 }
