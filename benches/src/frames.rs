@@ -20,12 +20,26 @@ const FRAME_MAX: usize = 128 << 20;
 #[derive(Debug, Default, Clone)]
 pub struct Recording {
     frames: Vec<Vec<u8>>,
+    /// When the first frame came, and the last.
+    came: Option<(Instant, Instant)>,
 }
 
 impl Recording {
     /// Bytes of all frames, prefixes included.
     pub fn bytes(&self) -> u64 {
         self.frames.iter().map(|frame| frame.len() as u64).sum()
+    }
+
+    /// The pace of the client that was recorded.
+    pub fn bytes_per_second(&self) -> u64 {
+        let took = self.came.map_or(0.0, |(first, last)| (last - first).as_secs_f64());
+        if took > 0.0 { (self.bytes() as f64 / took) as u64 } else { 0 }
+    }
+
+    fn keep(&mut self, frame: Vec<u8>) {
+        let now = Instant::now();
+        self.came = Some((self.came.map_or(now, |(first, _)| first), now));
+        self.frames.push(frame);
     }
 
     /// Number of frames.
@@ -89,7 +103,7 @@ fn pass_connection(
         server.write_all(&frame)?;
         if frame.get(4..6) == Some(&API_KEY_PRODUCE) && kept < bytes_max {
             kept += frame.len() as u64;
-            recording.lock().unwrap_or_else(PoisonError::into_inner).frames.push(frame);
+            recording.lock().unwrap_or_else(PoisonError::into_inner).keep(frame);
         }
     }
     server.shutdown(std::net::Shutdown::Write)

@@ -87,7 +87,7 @@ impl Subject {
             }
             thread::sleep(Duration::from_micros(200));
         };
-        Ok(Server { child, address, ready_after, data: properties.data() })
+        Ok(Server { child, address, started, ready_after, data: properties.data() })
     }
 }
 
@@ -107,6 +107,7 @@ fn answers(address: SocketAddr) -> bool {
 pub struct Server {
     child: Child,
     address: SocketAddr,
+    started: Instant,
     ready_after: Duration,
     data: PathBuf,
 }
@@ -120,6 +121,11 @@ impl Server {
     /// From the start of the process to the first answered request.
     pub fn ready_after(&self) -> Duration {
         self.ready_after
+    }
+
+    /// From the start of the process until now.
+    pub fn since_start(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// The data directory.

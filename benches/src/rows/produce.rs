@@ -21,8 +21,6 @@ use crate::subject::{Server, Subject};
 
 /// Frames that Java's producer leaves unanswered.
 const WINDOW: usize = 5;
-/// What the Java client reaches on this kind of machine: the pace of the paced replay.
-const PACE: u64 = 140_000_000;
 /// Kept of the recording.
 const RECORDED_MAX: u64 = 150_000_000;
 /// How often a recording is replayed: short runs, because memory that was warmed does not stay warm.
@@ -35,19 +33,35 @@ pub(super) struct Load {
     partitions: u32,
     acks: &'static str,
     durable: bool,
+    /// `batch.size` of the client, where it is not the client's default.
+    batch_size: Option<u32>,
 }
 
 impl Load {
     /// One partition, acks=1, flush policy `os`.
     pub(super) fn of(record_size: u64) -> Self {
         let what = format!("produce {record_size} B, 1 partition, acks=1");
-        Load { what, record_size, partitions: 1, acks: "1", durable: false }
+        Load { what, record_size, partitions: 1, acks: "1", durable: false, batch_size: None }
     }
 
     /// A thousand partitions.
     pub(super) fn spread() -> Self {
-        let what = "produce 1000 B, 1 000 partitions, acks=1".into();
-        Load { what, partitions: 1000, ..Self::of(1000) }
+        Load { what: "produce 1000 B, 1 000 partitions, acks=1".into(), ..Self::over(1000) }
+    }
+
+    /// To fill so many partitions.
+    pub(super) fn over(partitions: u16) -> Self {
+        Load { partitions: partitions.into(), ..Self::of(1000) }
+    }
+
+    /// The same in batches that cost the broker little.
+    pub(super) fn in_large_batches(self) -> Self {
+        Load { batch_size: Some(512 << 10), ..self }
+    }
+
+    /// Records that make this many megabytes.
+    pub(super) fn records(&self, megabytes: u64) -> u64 {
+        megabytes * 1_000_000 / self.record_size
     }
 
     /// Flushed before each answer.
@@ -60,7 +74,7 @@ impl Load {
         Row::new(format!("{}: {what}", self.what))
     }
 
-    fn configured(&self, properties: Properties) -> Properties {
+    pub(super) fn configured(&self, properties: Properties) -> Properties {
         let properties = properties.with("num.partitions", self.partitions.to_string());
         if self.durable { properties.with("log.flush.interval.messages", "1") } else { properties }
     }
@@ -81,7 +95,7 @@ pub(super) fn by_java_client(bench: &Bench, load: &Load) -> io::Result<Vec<Row>>
             let server = subject.start(bench.oracle, &properties)?;
             bench.warm(directory.path(), bench.megabytes)?;
             let before = server.cpu_seconds();
-            let perf = java_perf_as(bench, server.address(), bytes / load.record_size, load)?;
+            let perf = java_perf_as(bench, server.address(), load.records(bench.megabytes), load)?;
             column(&mut rate, subject).push(perf.megabytes_per_second);
             column(&mut latency, subject).push(perf.p99_ms);
             column(&mut cpu, subject).push((server.cpu_seconds() - before) / gigabytes(bytes));
@@ -106,7 +120,7 @@ pub(super) fn replayed(bench: &Bench, load: &Load) -> io::Result<Vec<Row>> {
     let replay =
         |to, pace| on_processors(of_client.clone(), || frames::replay(to, &recording, 1, WINDOW, pace))?;
     for _ in 0..REPLAYS * bench.repeat {
-        for (row, pace) in [(&mut paced, PACE), (&mut full, 0)] {
+        for (row, pace) in [(&mut paced, recording.bytes_per_second()), (&mut full, 0)] {
             bench.warm(directory.path(), megabytes)?;
             let before = server.cpu_seconds();
             let klamm = replay(server.address(), pace)?;
@@ -165,7 +179,7 @@ pub(super) fn java_perf(
     java_perf_as(bench, broker, records, &Load::of(record_size))
 }
 
-fn java_perf_as(bench: &Bench, broker: SocketAddr, records: u64, load: &Load) -> io::Result<Perf> {
+pub(super) fn java_perf_as(bench: &Bench, broker: SocketAddr, records: u64, load: &Load) -> io::Result<Perf> {
     let record_size = load.record_size;
     let mut client: Command = bench.oracle.java_as_shipped("org.apache.kafka.tools.ProducerPerformance");
     client.args(["--topic", "perf", "--throughput", "-1"]);
@@ -173,6 +187,9 @@ fn java_perf_as(bench: &Bench, broker: SocketAddr, records: u64, load: &Load) ->
     client.args(["--bootstrap-server", &broker.to_string()]);
     client.args(["--command-property", &format!("acks={}", load.acks)]);
     client.args(["--command-property", "enable.idempotence=false"]);
+    if let Some(bytes) = load.batch_size {
+        client.args(["--command-property", &format!("batch.size={bytes}")]);
+    }
     let text = run(&mut client, b"");
     let summary = text.lines().rfind(|line| line.contains("99th")).unwrap_or_default();
     parse_summary(summary).ok_or_else(|| io::Error::other(format!("perf client said: {text}")))
