@@ -56,6 +56,7 @@ fn what_is_asked_of_klamm_holds_on_kafka_itself() {
     let kafka = kafka::start(oracle, &properties);
     keeps(&questions::kafkas_answers(), &questions::ask(kafka.bootstrap()));
     keeps(&administration::kafkas_answers(), &administration::ask(kafka.bootstrap()));
+    schemas::assert_versions_are_kept(kafka.bootstrap());
     clients::all(oracle, kafka.bootstrap());
     kafka.stop();
     dumps::agree(oracle, &properties.data());

@@ -3,9 +3,13 @@
 use std::path::PathBuf;
 
 use klamm_tests::binaries::workspace;
+use klamm_tests::client::Client;
 use klamm_tests::oracle;
 use klamm_tests::process::run;
 use tools::wire_gen;
+use wire::header::ResponseHeader;
+use wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use wire::primitives::Reader;
 use wire::{ApiKey, ErrorCode};
 
 fn wire() -> PathBuf {
@@ -19,6 +23,32 @@ fn the_schemas_in_the_tree_are_those_in_kafkas_jars() {
     let differences =
         wire_gen::differences(&derived, &wire().join("schemas")).expect("the schemas are readable");
     assert_eq!(differences, Vec::<String>::new(), "run wire-gen");
+}
+
+/// Panics if the broker at `bootstrap` does not offer what the recorded answer in the schemas' tests offers.
+pub(crate) fn assert_versions_are_kept(bootstrap: &str) {
+    const VERSION: i16 = 4;
+    let versions = |frame: &[u8]| {
+        let mut reader = Reader::new(frame);
+        ResponseHeader::decode(&mut reader, ApiKey::ApiVersions.response_header_version(VERSION))
+            .expect("a header");
+        let answer = ApiVersionsResponse::decode(&mut reader, VERSION).expect("an answer");
+        answer.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect::<Vec<_>>()
+    };
+    let request = ApiVersionsRequest {
+        client_software_name: "klamm-tests".into(),
+        client_software_version: "1".into(),
+        ..ApiVersionsRequest::default()
+    };
+    let mut client = Client::connect(bootstrap).expect("a connection");
+    client.send(&request, VERSION).expect("sent");
+    let told = client.receive_frame().expect("an answer");
+    let kept = std::fs::read_to_string(wire().join("tests/golden/api_versions.txt"));
+    let kept = kept.expect("the recorded answer is in the tree");
+    let digits: Vec<u32> = kept.trim().chars().filter_map(|digit| digit.to_digit(16)).collect();
+    let kept: Vec<u8> =
+        digits.chunks_exact(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).expect("a byte")).collect();
+    assert_eq!(versions(&told), versions(&kept));
 }
 
 /// Seed 1 is that of the recorded file; `KLAMM_WRITE_GOLDEN=1` records it anew.

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use klamm_tests::binaries;
+use klamm_tests::binaries::{self, workspace};
 use klamm_tests::oracle::{is_installed, skip};
 use klamm_tests::process::{Process, output_of, run};
 
@@ -34,18 +34,26 @@ impl Network {
         }
     }
 
-    /// kcat where the broker is.
-    fn kcat(&self, klamm: &Process) -> Command {
-        match self {
+    /// A line of the shell where the broker is.
+    fn shell(&self, klamm: &Process, line: &str) -> Command {
+        let mut shell = match self {
             Self::Own => {
                 let mut inside = Command::new("nsenter");
                 inside.args(["--target", &klamm.pid().to_string(), "--user", "--preserve-credentials"]);
-                inside.args(["--net", "--", "kcat"]);
+                inside.args(["--net", "--", "sh"]);
                 inside
             }
-            Self::Machine => Command::new("kcat"),
-        }
+            Self::Machine => Command::new("sh"),
+        };
+        shell.args(["-c", line]);
+        shell
     }
+}
+
+/// The lines of the README that send and read with kcat.
+fn lines_with_kcat() -> Vec<String> {
+    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("it is in the tree");
+    readme.lines().filter(|line| line.contains("kcat -b ")).map(str::to_owned).collect()
 }
 
 /// A command of the shell in a network of its own.
@@ -78,10 +86,11 @@ fn one_command_without_configuration_stores_what_kcat_sends_and_gives_it_back() 
     assert!(data.starts_with("data in klamm-data (cluster "), "{data}");
     assert!(backend.starts_with("disk backend "), "{backend}");
 
-    let kcat =
-        |arguments: &str, input: &str| run(network.kcat(&klamm).args(arguments.split(' ')), input.as_bytes());
-    kcat("-b 127.0.0.1:9092 -P -t greetings", "hello\nagain\n");
-    assert_eq!(kcat("-b 127.0.0.1:9092 -C -q -t greetings -o beginning -e", ""), "hello\nagain\n");
+    let told: Vec<String> =
+        lines_with_kcat().iter().map(|line| run(&mut network.shell(&klamm, line), b"")).collect();
+    let [sent, read] = &told[..] else { panic!("the README has other lines with kcat: {told:?}") };
+    assert_eq!(sent, "");
+    assert!(read.lines().any(|line| line == "hello"), "{read}");
     assert_eq!(klamm.terminate().code(), Some(0));
     assert!(
         empty.join("klamm-data/greetings-0/00000000000000000000.log").exists(),
