@@ -482,9 +482,8 @@ fn a_damaged_size_takes_no_memory() {
     assert_eq!(dump_within(16 * 1024, &arguments).code(), Some(1));
     let (text, errors, _) = run(&arguments);
     assert!(errors.contains("position 0: the checksum is"), "{}", errors.lines().next().unwrap_or_default());
-    assert!(
-        errors.contains("position 0: 203 bytes are no batch") || text.matches("baseOffset: ").count() > 1000
-    );
+    // What lies behind half of the file is looked for and found.
+    assert!(text.matches("baseOffset: ").count() > 1000, "{} characters were printed", text.len());
 }
 
 /// The batches of a segment again and again, with offsets that go on.
