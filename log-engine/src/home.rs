@@ -13,10 +13,10 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::Clock;
 use crate::commit::{Committer, DirState};
 use crate::config::LogConfig;
-use crate::io::{Disk, is_shortage};
+use crate::io::{Disk, FileHandle, is_shortage};
 use crate::log_dir::{LOCK_FILE, META_PROPERTIES_FILE};
 use crate::segment::open_files::OpenFiles;
-use crate::segment::place::{FlushFailures, Site};
+use crate::segment::place::{Flusher, Site};
 use crate::types::TopicPartition;
 
 pub(crate) struct Home {
@@ -73,8 +73,8 @@ impl Home {
         producer_expiration_ms: i64,
     ) -> Arc<Self> {
         let seed = clock.now().get().unsigned_abs() ^ path.as_os_str().len() as u64;
-        let failures = Arc::clone(committer.dir_state()) as Arc<dyn FlushFailures>;
-        let site = Site { disk: Arc::clone(&disk), open_files: Arc::clone(open_files), failures };
+        let flusher = Arc::clone(committer.dir_state()) as Arc<dyn Flusher>;
+        let site = Site { disk: Arc::clone(&disk), open_files: Arc::clone(open_files), flusher };
         Arc::new(Self {
             path,
             disk,
@@ -246,9 +246,17 @@ pub(crate) fn copy_of(error: &io::Error) -> io::Error {
     }
 }
 
-impl FlushFailures for DirState {
-    fn flush_failed(&self, path: &Path, error: &io::Error) {
-        self.fail("flush", path, copy_of(error));
+impl Flusher for DirState {
+    fn flush(&self, file: &FileHandle, path: &Path) -> io::Result<()> {
+        let announced = self.announce_flushes([file]);
+        file.sync_data().inspect_err(|error| {
+            self.fail("flush", path, copy_of(error));
+        })?;
+        announced.end_and_wait();
+        match self.offline() {
+            Some(offline) => Err(io::Error::other(offline.to_string())),
+            None => Ok(()),
+        }
     }
 
     fn is_offline(&self) -> bool {

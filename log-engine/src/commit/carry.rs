@@ -35,17 +35,35 @@ pub(super) fn carry_out(
     let places: Vec<Place> = tried.iter().map(|&index| place(&requests[index])).collect();
     let plan = plan(&places, Run::PARTS_MAX);
     let mut group = to_writes(&plan, requests, &tried);
+    let flushed = group.files.iter().filter(|file| file.sync).map(|file| &file.file);
+    let announced = dir.announce_flushes(flushed);
     queue.execute(&mut group);
     counters.add_queue(group.counts);
     report_failures_told_to_others(dir, &mut group);
     for (planned, done) in plan.files.iter().zip(group.files) {
         judge_file(dir, planned, done, |member, verdict| verdicts[tried[member]] = verdict);
     }
+    if announced.end_and_wait()
+        && let Some(offline) = dir.offline()
+    {
+        for member in flushed_members(&plan) {
+            let verdict = &mut verdicts[tried[member]];
+            if verdict.is_ok() {
+                *verdict = Err(CommitError::Offline(Arc::clone(offline)));
+            }
+        }
+    }
     verdicts
 }
 
+fn flushed_members(plan: &Plan) -> impl Iterator<Item = usize> {
+    let flushed = plan.files.iter().filter(|planned| planned.sync);
+    flushed.flat_map(|planned| &planned.runs).flat_map(|run| &run.members).copied()
+}
+
 // The kernel tells a failed write-back to one flush of a handle. Where somebody else flushed it meanwhile, in the background
-// or to close it, that one was told, has taken the directory offline, and ours succeeded without the bytes.
+// or to close it, that one was told, has taken the directory offline, and ours succeeded without the bytes. One that has not
+// said yet how it ended is waited for, see `flushes`.
 fn report_failures_told_to_others(dir: &DirState, group: &mut WriteGroup) {
     let Some(offline) = dir.offline() else { return };
     for file in &mut group.files {
@@ -116,11 +134,57 @@ pub(super) fn verdict_of_write(dir: &DirState, path: &Path, written: io::Result<
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::thread;
+
     use super::super::Durability;
     use super::super::tests::{Target, request};
     use super::*;
     use crate::io::sim::SimDisk;
     use crate::io::{Disk, OpenMode};
+    use crate::segment::place::Flusher;
+
+    /// Flushes, and is told of no failure.
+    struct Untold;
+
+    impl WriteQueue for Untold {
+        fn execute(&mut self, group: &mut WriteGroup) {
+            for file in &mut group.files {
+                file.synced = file.sync.then_some(Ok(()));
+            }
+        }
+    }
+
+    /// Between the failed flush and its report an append was acknowledged as durable, or the recovery point moved.
+    #[test]
+    fn a_flush_believes_itself_when_those_under_way_beside_it_have_said_how_they_ended() {
+        let disk = SimDisk::new();
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        let path = Path::new("/data/f");
+        let file = disk.open(path, OpenMode::OpenOrCreate).unwrap();
+        let target = Arc::new(Target::default());
+        let requests = [request(&file, &target, 0, 0, b"abcd", Durability::Sync)];
+        let append = |dir: &DirState| carry_out(dir, &requests, &mut Untold, &Counters::default())[0].is_ok();
+        let background = |dir: &DirState| Flusher::flush(dir, &file, path).is_ok();
+        let flushes: [&(dyn Fn(&DirState) -> bool + Sync); 2] = [&append, &background];
+        for flush in flushes {
+            let dir = DirState::new(Path::new("/data"));
+            let announced = dir.announce_flushes([&file]);
+            let is_believed = thread::scope(|scope| {
+                let other = scope.spawn(|| flush(&dir));
+                // Long enough for one that does not wait; one that does is not hurried by it.
+                for _ in 0..10_000 {
+                    if other.is_finished() {
+                        break;
+                    }
+                    thread::yield_now();
+                }
+                dir.fail("flush", path, io::Error::from_raw_os_error(5));
+                drop(announced);
+                other.join().unwrap()
+            });
+            assert!(!is_believed);
+        }
+    }
 
     /// While it flushes, another thread's flush of the same handle is told of the failure.
     struct Overtaken(Arc<DirState>);

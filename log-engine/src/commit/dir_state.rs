@@ -5,6 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use crate::io::FileHandle;
+
+use super::flushes::{Announced, Flushes};
+
 /// Serves until the first failure that makes the disk's content unknown; then never again in this process. What a
 /// failed flush left on the disk is only known after reopening and reading it.
 #[derive(Debug)]
@@ -12,6 +16,7 @@ pub struct DirState {
     dir: PathBuf,
     offline: OnceLock<Arc<Offline>>,
     listener: OnceLock<Arc<dyn OfflineListener>>,
+    flushes: Flushes,
 }
 
 /// Is told once when a directory stops serving. Runs on the thread that found out: be quick.
@@ -49,7 +54,8 @@ impl fmt::Display for Offline {
 impl DirState {
     /// A directory that serves.
     pub fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), offline: OnceLock::new(), listener: OnceLock::new() }
+        let (offline, listener, flushes) = (OnceLock::new(), OnceLock::new(), Flushes::default());
+        Self { dir: dir.to_owned(), offline, listener, flushes }
     }
 
     /// The directory.
@@ -65,6 +71,14 @@ impl DirState {
     /// Names who is told of a failure from now on; the first one stays.
     pub fn set_listener(&self, listener: Arc<dyn OfflineListener>) {
         let _ = self.listener.set(listener);
+    }
+
+    /// Announces flushes of files that somebody else may flush at the same time.
+    pub(crate) fn announce_flushes<'f>(
+        &self,
+        files: impl IntoIterator<Item = &'f FileHandle>,
+    ) -> Announced<'_> {
+        self.flushes.announce(files)
     }
 
     /// Takes the directory offline; the first reason stays.

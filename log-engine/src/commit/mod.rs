@@ -20,6 +20,7 @@ mod chain;
 mod dir_state;
 mod durable;
 mod failure;
+mod flushes;
 mod gather;
 mod group;
 mod lane;

@@ -213,9 +213,8 @@ impl Segment {
 
     // Whatever a failed flush of a file answers, its content on the disk is unknown from then on.
     fn sync_all(&self, files: &[FileHandle]) -> io::Result<()> {
-        files.iter().try_for_each(|file| file.sync_data()).inspect_err(|error| {
-            self.names.site().failures.flush_failed(&self.names.path(FileType::Log), error)
-        })
+        let path = self.names.path(FileType::Log);
+        files.iter().try_for_each(|file| self.names.site().flusher.flush(file, &path))
     }
 
     /// What else belongs to the records published so far: the indexes, complete as of now.
@@ -315,7 +314,7 @@ impl Segment {
             return Closing::InUse;
         }
         // Of an offline directory nothing is flushed, and nothing acknowledged, ever again.
-        if !state.flushed.is_complete() && !self.names.site().failures.is_offline() {
+        if !state.flushed.is_complete() && !self.names.site().flusher.is_offline() {
             return Closing::Unflushed;
         }
         state.log_file.close();

@@ -83,7 +83,7 @@ mod tests {
     fn names(directory: &Path, base_offset: u32) -> Names {
         let disk = Arc::new(NativeDisk::new(BackendChoice::Threads));
         let site =
-            Site { disk, open_files: OpenFiles::new(100), failures: Arc::new(DirState::new(directory)) };
+            Site { disk, open_files: OpenFiles::new(100), flusher: Arc::new(DirState::new(directory)) };
         let path = LogPath::new(&Arc::new(site), directory.to_owned());
         Names::new(&path, Offset::new(i64::from(base_offset)), FileState::Live)
     }

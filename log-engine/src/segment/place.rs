@@ -16,13 +16,14 @@ use super::open_files::{KeptFile, OpenFiles};
 pub(crate) struct Site {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) open_files: Arc<OpenFiles>,
-    pub(crate) failures: Arc<dyn FlushFailures>,
+    pub(crate) flusher: Arc<dyn Flusher>,
 }
 
 /// Whoever takes a data directory offline.
-pub(crate) trait FlushFailures: Send + Sync + std::fmt::Debug {
-    /// A flush of the file at `path` failed: nobody knows what of it is on the disk.
-    fn flush_failed(&self, path: &Path, error: &io::Error);
+pub(crate) trait Flusher: Send + Sync + std::fmt::Debug {
+    /// Flushes the file, which is that at `path`. Where that fails, or another flush of the file did that was under way,
+    /// nobody knows what of it is on the disk, and the directory is offline.
+    fn flush(&self, file: &FileHandle, path: &Path) -> io::Result<()>;
 
     /// Whether the directory is offline: nobody hopes for its files any more.
     fn is_offline(&self) -> bool;

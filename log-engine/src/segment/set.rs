@@ -118,9 +118,9 @@ mod tests {
 
     #[test]
     fn a_search_that_ends_in_a_segment_that_was_replaced_begins_again_in_what_took_its_place() {
-        let failures = Arc::new(DirState::new(Path::new("/")));
+        let flusher = Arc::new(DirState::new(Path::new("/")));
         let disk = Arc::new(SimDisk::new());
-        let site = Arc::new(Site { disk, open_files: OpenFiles::new(100), failures });
+        let site = Arc::new(Site { disk, open_files: OpenFiles::new(100), flusher });
         let path = LogPath::new(&site, PathBuf::from("/"));
         let old: Vec<_> = [0, 10, 20].map(|base| segment(&path, base)).into();
         let mut set = SegmentSet::new(old.clone());
