@@ -15,8 +15,9 @@ use crate::engine::Logs;
 use crate::error::{Corruption, Rule};
 use crate::inspect::{BatchWalk, Found};
 use crate::io::FileHandle;
-use crate::log::{DamagedRange, Log};
+use crate::log::Log;
 use crate::segment::Segment;
+use crate::segment::damage::DamagedStretch;
 use crate::segment::scan::BatchAt;
 use crate::throttle::Throttle;
 use crate::types::Offset;
@@ -158,7 +159,7 @@ impl Shared {
                 report.segments += 1;
                 report.bytes += size;
                 report.damaged += found.len() as u64;
-                log.quarantine(segment.base_offset, found);
+                log.quarantine(segment, found);
             }
             Ok(_) => {}
             Err(_) if !log.has_segment(segment) => {}
@@ -180,7 +181,7 @@ impl Shared {
         base: Offset,
         size: u64,
         end: Offset,
-    ) -> io::Result<Option<Vec<DamagedRange>>> {
+    ) -> io::Result<Option<Vec<DamagedStretch>>> {
         let mut walk = BatchWalk::over(&**file, size, base, None);
         let mut findings = Findings::of_segment(file.path(), base, end);
         while let Some(next) = walk.next_found()? {
@@ -226,7 +227,7 @@ struct Findings<'a> {
     path: &'a Path,
     base: Offset,
     end: Offset,
-    ranges: Vec<DamagedRange>,
+    ranges: Vec<DamagedStretch>,
     // The last two batches that are in their places.
     before_last: Option<BatchAt>,
     last: Option<BatchAt>,
@@ -256,8 +257,8 @@ impl<'a> Findings<'a> {
     }
 
     fn note(&mut self, corruption: Corruption, end_position: u64) {
-        let (segment, first_offset, next_offset) = (self.base, self.expected(), self.end);
-        self.ranges.push(DamagedRange { segment, end_position, first_offset, next_offset, corruption });
+        let (first_offset, next_offset) = (self.expected(), self.end);
+        self.ranges.push(DamagedStretch { end_position, first_offset, next_offset, corruption });
         self.open = true;
     }
 

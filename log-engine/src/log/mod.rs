@@ -85,7 +85,6 @@ pub struct Log {
     compaction: compact::CompactionState,
     flushed_at: AtomicI64,
     end_listener: OnceLock<Arc<dyn EndListener>>,
-    quarantine: quarantine::Quarantine,
     // The same log in another data directory, once it went on there.
     successor: OnceLock<Arc<Log>>,
 }

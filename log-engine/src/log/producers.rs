@@ -14,7 +14,7 @@ use crate::segment::Segment;
 use crate::segment::data::FileSlice;
 use crate::segment::ignore_missing;
 use crate::segment::name::{FileState, FileType, file_name, parse_file_name};
-use crate::segment::scan::{BatchAt, ReadMode, header_at, read_exact};
+use crate::segment::scan::{BatchAt, CANDIDATES_MAX, CheckedWalk, ReadMode, header_at, read_exact};
 use crate::segment::txn_index::AbortedTransaction;
 use crate::types::{Offset, TimestampMs};
 
@@ -56,7 +56,7 @@ pub(super) fn load_newest(
     Ok(ProducerStates::new(from))
 }
 
-/// Brings the state up to `until`, from the batches of these segments.
+/// Brings the state up to `until`, from the batches of these segments; what is known to be damaged is stepped over.
 pub(super) fn replay(
     states: &mut ProducerStates,
     segments: &[Arc<Segment>],
@@ -84,18 +84,30 @@ pub(super) fn replay(
     Ok(())
 }
 
-/// The same from the first batches of a file, which is not a segment yet.
+/// The same from the first batches of a file, which is not the segment at `base` yet. Damage is stepped over.
 pub(super) fn replay_file(
     states: &mut ProducerStates,
     file: &FileHandle,
+    base: Offset,
     until: Offset,
 ) -> Result<(), ReadError> {
     let (from, length) = (states.end_offset(), file.len()?);
+    let mut behind_damage = CheckedWalk::new(&**file, length, base, None);
+    let mut candidates = CANDIDATES_MAX;
     let mut position = 0;
-    while let Some(batch) = readable(header_at(&**file, position, length, ReadMode::Blocking))? {
-        if batch.base_offset >= until {
-            break;
-        }
+    loop {
+        let batch = match header_at(&**file, position, length, ReadMode::Blocking) {
+            Ok(Some(batch)) if batch.base_offset < until => batch,
+            Ok(_) => break,
+            Err(ReadError::Corrupt(_)) => match behind_damage.next_whole(position, &mut candidates)? {
+                Some(next) => {
+                    position = next;
+                    continue;
+                }
+                None => break,
+            },
+            Err(error) => return Err(error),
+        };
         if batch.base_offset >= from && batch.magic >= 2 {
             states.replay(&summary_at(file, &batch)?);
         }

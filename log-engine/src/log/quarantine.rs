@@ -1,11 +1,11 @@
-//! Batches of closed segments that the scrubber found damaged. Readers are told so instead of being given the bytes;
-//! what lies before and behind is read as ever, and nothing is cut. Kept in memory only: the next scrubbing finds them again.
+//! Batches that were found damaged. Readers are told so instead of being given the bytes; what lies before and behind is read as
+//! ever, and nothing is cut. The segments know of them, see [`crate::segment::damage`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::error::Corruption;
-use crate::segment::SegmentInfo;
+use crate::segment::Segment;
+use crate::segment::damage::DamagedStretch;
 use crate::types::Offset;
 
 use super::Log;
@@ -25,97 +25,36 @@ pub struct DamagedRange {
     pub corruption: Corruption,
 }
 
-/// All of a log.
-#[derive(Debug, Default)]
-pub(super) struct Quarantine {
-    // Asked by every read.
-    has_any: AtomicBool,
-    ranges: Mutex<Vec<DamagedRange>>,
-}
-
-impl Quarantine {
-    /// What of a slice may be given away: `Err` where it begins within damage.
-    pub(super) fn clip(&self, segment: Offset, position: u64, len: usize) -> Result<usize, Corruption> {
-        if !self.has_any.load(Ordering::Acquire) {
-            return Ok(len);
-        }
-        let mut allowed = len as u64;
-        for range in self.ranges().iter().filter(|range| range.segment == segment) {
-            let start = range.corruption.position;
-            if (start..range.end_position).contains(&position) {
-                return Err(range.corruption.clone());
-            }
-            if start > position {
-                allowed = allowed.min(start - position);
-            }
-        }
-        Ok(usize::try_from(allowed).unwrap_or(len))
-    }
-
-    /// Whether a record may be asked for.
-    pub(super) fn check(&self, offset: Offset) -> Result<(), Corruption> {
-        if !self.has_any.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let is_in = |range: &&DamagedRange| (range.first_offset..range.next_offset).contains(&offset);
-        match self.ranges().iter().find(is_in) {
-            Some(range) => Err(range.corruption.clone()),
-            None => Ok(()),
-        }
-    }
-
-    /// Where to look for `offset` instead of at `position`, where a batch lies that seems to hold it: it says a wrong offset.
-    pub(super) fn behind(&self, segment: Offset, position: u64, offset: Offset) -> Option<u64> {
-        if !self.has_any.load(Ordering::Acquire) {
-            return None;
-        }
-        let is_there = |range: &&DamagedRange| {
-            range.segment == segment
-                && (range.corruption.position..range.end_position).contains(&position)
-                && range.next_offset <= offset
-        };
-        self.ranges().iter().find(is_there).map(|range| range.end_position)
-    }
-
-    /// The log was cut: other records will be there.
-    pub(super) fn cut_to(&self, end: Offset) {
-        let mut ranges = self.ranges();
-        ranges.retain(|range| range.first_offset < end);
-        self.has_any.store(!ranges.is_empty(), Ordering::Release);
-    }
-
-    // Answers those that were not known.
-    fn replace(
-        &self,
-        segment: Offset,
-        found: Vec<DamagedRange>,
-        present: &[SegmentInfo],
-    ) -> Vec<DamagedRange> {
-        let mut ranges = self.ranges();
-        let new = found.iter().filter(|range| !ranges.contains(range)).cloned().collect();
-        let is_present = |base: Offset| present.iter().any(|info| info.base_offset == base);
-        ranges.retain(|range| range.segment != segment && is_present(range.segment));
-        ranges.extend(found);
-        self.has_any.store(!ranges.is_empty(), Ordering::Release);
-        new
-    }
-
-    fn ranges(&self) -> MutexGuard<'_, Vec<DamagedRange>> {
-        self.ranges.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Log {
     /// Batches that cannot be read any more, as far as they were found.
     pub fn damaged_ranges(&self) -> Vec<DamagedRange> {
-        self.quarantine.ranges().clone()
+        let range = |segment: &Segment, stretch: DamagedStretch| DamagedRange {
+            segment: segment.base_offset,
+            end_position: stretch.end_position,
+            first_offset: stretch.first_offset,
+            next_offset: stretch.next_offset,
+            corruption: stretch.corruption,
+        };
+        let of_segment = |segment: &Arc<Segment>| {
+            segment.damage().into_iter().map(|stretch| range(segment, stretch)).collect()
+        };
+        self.segments().iter().flat_map::<Vec<_>, _>(of_segment).collect()
     }
 
     /// What was found in a segment, in place of what was known of it.
-    pub(crate) fn quarantine(&self, segment: Offset, found: Vec<DamagedRange>) {
-        for DamagedRange { end_position, first_offset, next_offset, corruption, .. } in
-            self.quarantine.replace(segment, found, &self.segments_info())
-        {
+    pub(crate) fn quarantine(&self, segment: &Segment, found: Vec<DamagedStretch>) {
+        let new = segment.set_damage(found);
+        self.tell_of_damage(&new);
+    }
+
+    /// What the start has kept and nobody may be shown.
+    pub(super) fn tell_of_kept_damage(&self) {
+        let segments: Vec<Arc<Segment>> = self.segments().iter().cloned().collect();
+        segments.iter().for_each(|segment| self.tell_of_damage(&segment.damage()));
+    }
+
+    fn tell_of_damage(&self, stretches: &[DamagedStretch]) {
+        for DamagedStretch { end_position, first_offset, next_offset, corruption } in stretches {
             tracing::error!(
                 "{}: damaged up to byte {end_position}, offsets {first_offset} up to {next_offset}: {corruption}; these records \
                  are refused, all others are served, and nothing is cut",
@@ -126,8 +65,13 @@ impl Log {
 
     /// The same log in another place has the same damage.
     pub(super) fn adopt_quarantine(&self, from: &Self) {
-        let ranges = from.damaged_ranges();
-        self.quarantine.has_any.store(!ranges.is_empty(), Ordering::Release);
-        *self.quarantine.ranges() = ranges;
+        let others = from.segments();
+        for segment in self.segments().iter() {
+            let same =
+                others.floor(segment.base_offset).filter(|other| other.base_offset == segment.base_offset);
+            if let Some(other) = same {
+                segment.set_damage(other.damage());
+            }
+        }
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::error::{OfflineError, ReadError};
 use crate::segment::Segment;
 use crate::segment::data::FileSlice;
-use crate::segment::scan::{BatchAt, ReadMode, batch_reaching};
+use crate::segment::scan::{BatchAt, ReadMode};
 use crate::segment::txn_index::AbortedTransaction;
 use crate::types::Offset;
 
@@ -137,7 +137,6 @@ impl Log {
         if request.from >= end {
             return Ok(Fetched::empty(offsets));
         }
-        self.quarantine.check(request.from)?;
         loop {
             let Some((segment, first)) = self.locate(request.from, request.mode)? else {
                 return Ok(Fetched::empty(offsets));
@@ -156,11 +155,10 @@ impl Log {
         request: &ReadRequest,
         offsets: LogOffsets,
     ) -> Result<Option<Fetched>, ReadError> {
-        let first = &self.not_misplaced(segment, *first, request)?;
         let end = request.isolation.end(&offsets);
         let limit = position_of_end(segment, end, request.mode)?;
         let Some(len) = slice_len(first, limit, request) else { return Ok(Some(Fetched::empty(offsets))) };
-        let len = self.quarantine.clip(segment.base_offset, first.position, len)?;
+        let len = segment.readable_len(first.position, len)?;
         let aborted = match request.isolation {
             Isolation::LastStable => {
                 let Some(segments) = self.segments().from(segment).map(<[_]>::to_vec) else {
@@ -176,24 +174,8 @@ impl Log {
         Ok(Some(Fetched { data: FetchedData::File(slice), offsets, aborted, stops_at_segment }))
     }
 
-    // The batch that holds the offset asked for, where that which was found only says so.
-    fn not_misplaced(
-        &self,
-        segment: &Segment,
-        mut batch: BatchAt,
-        request: &ReadRequest,
-    ) -> Result<BatchAt, ReadError> {
-        while let Some(position) = self.quarantine.behind(segment.base_offset, batch.position, request.from) {
-            let (file, size) = (segment.file_for(request.mode)?, segment.published().0);
-            match batch_reaching(&*file, position, size, request.from, request.mode)? {
-                Some(next) => batch = next,
-                None => break,
-            }
-        }
-        Ok(batch)
-    }
-
-    /// The batch that holds `offset`, or the first one behind it where compaction took it.
+    /// The batch that holds `offset`, or the first one behind it where compaction took it; damage where it is known to lie in
+    /// that.
     pub(super) fn locate(
         &self,
         offset: Offset,
@@ -201,6 +183,7 @@ impl Log {
     ) -> Result<Option<(Arc<Segment>, BatchAt)>, ReadError> {
         let mut segment = self.segments().floor(offset).cloned();
         while let Some(current) = segment {
+            current.check_readable(offset)?;
             let (size, _) = current.published();
             let found = current.batch_reaching(offset, size, mode)?;
             if mode == ReadMode::Blocking && current.offset_index_is_wrong() {

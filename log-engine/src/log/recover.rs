@@ -18,8 +18,8 @@ use crate::io::{OpenMode, is_full, move_aside};
 use crate::producer::ProducerStates;
 use crate::segment::index::OpenIndexError;
 use crate::segment::name::FileType;
-use crate::segment::rebuild::{DamagedStretch, RebuildRequest, Rebuilt, Unproven, rebuild};
-use crate::segment::scan::{BatchAt, ReadMode, header_at};
+use crate::segment::rebuild::{RebuildRequest, Rebuilt, Unproven, rebuild};
+use crate::segment::scan::{BatchAt, ReadMode};
 use crate::segment::set::SegmentSet;
 use crate::segment::{LogPath, Segment, ignore_missing};
 use crate::types::{Offset, TopicId, TopicPartition};
@@ -32,7 +32,6 @@ use super::producers::{
     aborted_transaction, list_snapshots, load_newest, readable, remove_snapshots, replay, replay_file,
     summary_of,
 };
-use super::quarantine::DamagedRange;
 use super::sweep::sweep;
 use super::tail::Tail;
 
@@ -94,8 +93,6 @@ struct Recovery<'a> {
     scanned_end: Option<Offset>,
     // Compaction was here: it leaves gaps between offsets.
     may_have_gaps: bool,
-    // Kept, and not to be read.
-    damaged: Vec<DamagedRange>,
 }
 
 impl<'a> Recovery<'a> {
@@ -132,7 +129,6 @@ impl<'a> Recovery<'a> {
             previous: None,
             scanned_end: None,
             may_have_gaps: false,
-            damaged: Vec::new(),
         })
     }
 
@@ -230,7 +226,6 @@ impl<'a> Recovery<'a> {
 
     fn rebuild(&mut self, base: Offset, next: Option<Offset>) -> Result<Arc<Segment>, ReadError> {
         let before = (self.previous, self.epochs.clone(), self.may_have_gaps);
-        let damaged_before = self.damaged.len();
         let rebuilt = self.rebuild_with(base, next, self.seed.unproven)?;
         let Rebuilt { mut segment, damage, mut cut_bytes, misplaced, .. } = rebuilt;
         if let Some(position) = misplaced.filter(|_| self.seed.unproven == Unproven::Cut) {
@@ -239,7 +234,6 @@ impl<'a> Recovery<'a> {
             segment.file()?.sync_data()?;
             (self.previous, self.epochs, self.may_have_gaps) = before;
             self.producers = None;
-            self.damaged.truncate(damaged_before);
             cut_bytes += segment.published().0 - position;
             segment = self.rebuild_with(base, next, self.seed.unproven)?.segment;
         }
@@ -291,16 +285,8 @@ impl<'a> Recovery<'a> {
             aborted_transaction(&producers.replay(&summary)?)
         })?;
         unreadable?;
-        let damaged = |stretch: &DamagedStretch| DamagedRange {
-            segment: base,
-            end_position: stretch.end_position,
-            first_offset: stretch.first_offset,
-            next_offset: stretch.next_offset,
-            corruption: stretch.corruption.clone(),
-        };
-        self.damaged.extend(rebuilt.kept_damage.iter().map(damaged));
         // What producers wrote to what is damaged, a snapshot may know.
-        self.producers = Some(producers).filter(|_| rebuilt.kept_damage.is_empty());
+        self.producers = Some(producers).filter(|_| rebuilt.segment.damage().is_empty());
         self.previous = last.or(self.previous);
         self.scanned_end = (!self.seed.clean).then(|| rebuilt.segment.published().1);
         self.opening.scanned_bytes += rebuilt.scanned_bytes;
@@ -459,20 +445,13 @@ impl<'a> Recovery<'a> {
             compaction: CompactionState::new(seed.cleaned_to),
             flushed_at: AtomicI64::new(seed.home.clock.now().get()),
             end_listener: OnceLock::new(),
-            quarantine: super::quarantine::Quarantine::default(),
             successor: OnceLock::new(),
         });
         match log.finish_cut() {
             Err(error) if !is_full(&error) => return Err(error.into()),
             _ => {}
         }
-        for segment in log.segments_info() {
-            let of_it = |range: &&DamagedRange| range.segment == segment.base_offset;
-            let found: Vec<DamagedRange> = self.damaged.iter().filter(of_it).cloned().collect();
-            if !found.is_empty() {
-                log.quarantine(segment.base_offset, found);
-            }
-        }
+        log.tell_of_kept_damage();
         Ok((log, self.opening))
     }
 }
@@ -491,19 +470,20 @@ fn believed_producers(
     let mut states = load_newest(disk, &seed.path.get(), first, until, clock.now(), expiration_ms)?;
     replay(&mut states, segments, base)?;
     let file = disk.open(&seed.path.file(base, FileType::Log), OpenMode::Read)?;
-    replay_file(&mut states, &file, until)?;
+    replay_file(&mut states, &file, base, until)?;
     Ok(states)
 }
 
-// Only when the epoch file is lost: all headers of the log are walked, those behind damage in a segment excepted.
+// Only when the epoch file is lost: all headers of the log are walked, those behind damage in a segment that nobody knows of
+// excepted.
 fn epochs_from_batches(segments: &[Arc<Segment>]) -> Result<EpochCache, ReadError> {
     let mut epochs = EpochCache::default();
     for segment in segments {
-        let (file, (size, _)) = (segment.file()?, segment.published());
-        let mut position = 0;
-        while let Some(batch) = readable(header_at(&*file, position, size, ReadMode::Blocking))? {
+        let (size, _) = segment.published();
+        let mut next = readable(segment.batch_reaching(segment.base_offset, size, ReadMode::Blocking))?;
+        while let Some(batch) = next {
             epochs.assign(batch.leader_epoch, batch.base_offset);
-            position = batch.end();
+            next = readable(segment.batch_after(&batch, size, ReadMode::Blocking))?;
         }
     }
     Ok(epochs)

@@ -18,10 +18,9 @@ use crate::checkpoint::{
 };
 use crate::error::TruncateError;
 use crate::home::Home;
-use crate::io::{OpenMode, atomic_replace, is_shortage};
+use crate::io::{OpenMode, atomic_replace, is_full, is_shortage};
 use crate::log_dir::CUTTING_FILE;
 use crate::producer::ProducerStates;
-use crate::segment::scan::ReadMode;
 use crate::segment::{Segment, ignore_missing};
 use crate::types::Offset;
 
@@ -31,7 +30,8 @@ use super::tail::Tail;
 
 impl Log {
     /// Removes the records from `end` on, durably; answers whether there were any. Nothing is on its way meanwhile. A crash
-    /// meanwhile leaves the log as it was, or cut at or behind `end`: cut again.
+    /// meanwhile leaves the log as it was, or cut at or behind `end`: cut again. Where damage hides where `end` lies, the log
+    /// is as it was, too.
     pub fn truncate_to(self: &Arc<Self>, end: Offset) -> Result<bool, TruncateError> {
         let exchange = self.compaction.exchange();
         // A flush under way would note a recovery point, and a producer snapshot, of records that are cut here.
@@ -43,15 +43,18 @@ impl Log {
             self.cut_epochs(&mut tail, end);
             return Ok(false);
         }
-        if end < self.segments().first().base_offset {
+        let active = self.segments().floor(end).cloned();
+        let Some(active) = active else {
             drop((tail, flushed, exchange));
             return self.truncate_fully_and_start_at(end).map(|()| true);
-        }
+        };
+        // What may turn out to be damaged is read before anything is changed.
+        let position = active.place_of_cut(end)?;
         // Whoever writes checkpoints meanwhile finds these.
         self.recovery_point.fetch_min(end.get(), Ordering::AcqRel);
         self.compaction.cut_to(end);
         self.prepare_cut(end.next(), Some(end))?;
-        let cut = self.cut_to(&mut tail, end);
+        let cut = self.cut_to(&mut tail, active, position, end);
         cut.inspect_err(|error| self.fail_half_done(error)).map(|()| true)
     }
 
@@ -73,7 +76,14 @@ impl Log {
         })
     }
 
-    fn cut_to(self: &Arc<Self>, tail: &mut Tail, end: Offset) -> Result<(), TruncateError> {
+    // `active` is the last segment that stays, and is cut at `position`.
+    fn cut_to(
+        self: &Arc<Self>,
+        tail: &mut Tail,
+        active: Arc<Segment>,
+        position: u64,
+        end: Offset,
+    ) -> Result<(), TruncateError> {
         // Readers are shown the new end before the bytes go: who still holds a slice finds the file shorter.
         self.offsets.truncate(end, None);
         self.home.note_stale();
@@ -82,12 +92,7 @@ impl Log {
         let behind = self.segments_mut().take_from(end.next());
         mark_all_deleted(&behind)?;
         remove_all(&behind)?;
-        let active = Arc::clone(self.segments().active());
-        let (size, _) = active.published();
-        let position =
-            active.batch_reaching(end, size, ReadMode::Blocking)?.map_or(size, |batch| batch.position);
-        active.truncate(position, end)?;
-        self.quarantine.cut_to(end);
+        active.cut(position, end)?;
         remove_snapshots(&self.home.disk, &self.path.get(), |offset| offset > end)?;
         self.make_cut_durable(&active)?;
         active.open_as_needed();
@@ -129,7 +134,6 @@ impl Log {
         };
         mark_all_deleted(&old)?;
         remove_all(&old)?;
-        self.quarantine.cut_to(Offset::ZERO);
         let fresh = Segment::create(&self.path, start, self.home.clock.now())?;
         remove_snapshots(&self.home.disk, &self.path.get(), |_| true)?;
         self.make_cut_durable(&fresh)?;
@@ -263,9 +267,13 @@ impl Log {
         ignore_missing(self.home.disk.remove_file(&path))
     }
 
-    // What was cut off must not come back behind the records that take its place.
+    // What was cut off must not come back behind the records that take its place. Index entries for which a full disk has no
+    // room stay in memory: the next flush writes them.
     fn make_cut_durable(&self, active: &Segment) -> io::Result<()> {
-        active.sync()?;
+        match active.sync() {
+            Err(error) if is_full(&error) => active.sync_records()?,
+            synced => synced?,
+        }
         self.home.disk.sync_dir(&self.path.get()).inspect_err(|error| self.note_failed_flush(error))
     }
 

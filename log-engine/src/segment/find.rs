@@ -2,6 +2,12 @@
 //! held against the header that it points to, and where they differ the log is searched from its beginning. That is
 //! said once, and the offset index is written anew, see [`Segment::mend_offset_index`].
 //!
+//! ```text
+//!   hint ---- headers ----> batch                    known damage is stepped over
+//!   hint ---- headers --X   entry behind -> batch    damage that nobody knows of yet hides what lies before the next entry
+//!   0 ------- headers ----> batch                    the index is wrong
+//! ```
+//!
 //! What ends inside a batch before it comes to the published end was cut short: nothing more is found there, and
 //! readers go on in the next segment, as in Kafka, where the cut batch is no batch. That, too, is said once.
 
@@ -9,7 +15,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use crate::error::{Corruption, ReadError, Rule};
+use crate::error::{ReadError, Rule};
 use crate::io::DiskFile;
 use crate::types::{Offset, TimestampMs};
 
@@ -18,7 +24,7 @@ use super::index::{Floor, WrittenBeside};
 use super::name::FileType;
 use super::offset_index::OffsetEntry;
 use super::pace::Pace;
-use super::scan::{BatchAt, ReadMode, batch_reaching, header_at};
+use super::scan::{BatchAt, ReadMode, header_at};
 use super::time_index::TimeEntry;
 
 /// Between two attempts to write an index anew: whoever reads meanwhile searches the log.
@@ -35,7 +41,8 @@ pub(super) struct Suspicions {
 }
 
 impl Segment {
-    /// The first batch that ends at or after `offset`, within the first `size` bytes.
+    /// The first batch that ends at or after `offset`, within the first `size` bytes; where that lies in damage, the first
+    /// behind it.
     pub(crate) fn batch_reaching(
         &self,
         offset: Offset,
@@ -43,26 +50,22 @@ impl Segment {
         mode: ReadMode,
     ) -> Result<Option<BatchAt>, ReadError> {
         let file = self.file_for(mode)?;
-        if self.suspicions.offset_index_is_wrong.load(Ordering::Relaxed) {
-            return self.search_whole(&*file, offset, size, mode);
-        }
-        let Some(hint) = self.offset_hint(offset, mode)? else {
-            return self.until_cut(batch_reaching(&*file, 0, size, offset, mode));
-        };
-        match hinted(&*file, hint, self.base_offset, size, mode) {
-            Ok(Some(first)) if first.last_offset >= offset => return Ok(Some(first)),
-            Ok(Some(first)) => match batch_reaching(&*file, first.end(), size, offset, mode) {
-                Err(ReadError::Corrupt(Corruption { rule, .. })) if !is_cut(&rule) => {}
-                other => return self.until_cut(other),
-            },
-            Ok(None) | Err(ReadError::Corrupt(_)) => {}
-            Err(error) => return Err(error),
+        if !self.offset_index_is_wrong() {
+            let stopped_at = match self.search_from_hint(&*file, offset, size, mode)? {
+                Search::Found(found) => return Ok(found),
+                Search::StoppedAt(position) => position,
+            };
+            if mode == ReadMode::Blocking
+                && let Some(batch) = self.indexed_behind(&*file, stopped_at, offset, size)?
+            {
+                return Ok(Some(batch));
+            }
         }
         // A search of the whole log may be long, even where nothing has to be waited for.
         if mode == ReadMode::CachedOnly {
             return Err(ReadError::WouldBlock);
         }
-        let found = self.search_whole(&*file, offset, size, mode)?;
+        let found = self.until_cut(self.walk_to(&*file, 0, offset, size, mode))?;
         self.suspect_offset_index();
         Ok(found)
     }
@@ -74,20 +77,82 @@ impl Segment {
         size: u64,
         mode: ReadMode,
     ) -> Result<Option<BatchAt>, ReadError> {
-        self.until_cut(header_at(&*self.file_for(mode)?, batch.end(), size, mode))
+        self.until_cut(self.header_from(&*self.file_for(mode)?, batch.end(), size, mode))
     }
 
-    fn search_whole(
+    // Over the headers behind the last index entry before `offset`.
+    fn search_from_hint(
         &self,
         file: &dyn DiskFile,
         offset: Offset,
         size: u64,
         mode: ReadMode,
-    ) -> Result<Option<BatchAt>, ReadError> {
-        if mode == ReadMode::CachedOnly {
-            return Err(ReadError::WouldBlock);
+    ) -> Result<Search, ReadError> {
+        let hint = self.offset_hint(offset, mode)?;
+        let mut from = hint.map_or(0, |entry| entry.position.get());
+        if let Some(entry) = hint.filter(|_| self.damage.past(from) == from) {
+            match hinted(file, entry, self.base_offset, size, mode) {
+                Ok(Some(first)) if first.last_offset >= offset => return Ok(Search::Found(Some(first))),
+                Ok(Some(first)) => from = first.end(),
+                Ok(None) | Err(ReadError::Corrupt(_)) => return Ok(Search::StoppedAt(from)),
+                Err(error) => return Err(error),
+            }
         }
-        self.until_cut(batch_reaching(file, 0, size, offset, mode))
+        match self.until_cut(self.walk_to(file, from, offset, size, mode)) {
+            Ok(found) => Ok(Search::Found(found)),
+            Err(ReadError::Corrupt(damage)) => Ok(Search::StoppedAt(damage.position)),
+            Err(error) => Err(error),
+        }
+    }
+
+    // The batch of the first index entry behind `offset`, if it is the one that holds it: what lies before it cannot be walked
+    // over, and nobody has noted what is damaged there.
+    fn indexed_behind(
+        &self,
+        file: &dyn DiskFile,
+        stopped_at: u64,
+        offset: Offset,
+        size: u64,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        let base = self.base_offset;
+        let entry = self.first_entry(|entry| entry.absolute(base) < offset, ReadMode::Blocking)?;
+        let Some(entry) = entry.filter(|entry| entry.position.get() > stopped_at) else { return Ok(None) };
+        let holds =
+            |batch: &BatchAt| batch.base_offset <= offset && batch.last_offset == entry.absolute(base);
+        match header_at(file, entry.position.get(), size, ReadMode::Blocking) {
+            Ok(batch) => Ok(batch.filter(holds)),
+            Err(ReadError::Corrupt(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    // The first batch from `position` on that ends at or after `offset`.
+    fn walk_to(
+        &self,
+        file: &dyn DiskFile,
+        mut position: u64,
+        offset: Offset,
+        size: u64,
+        mode: ReadMode,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        while let Some(batch) = self.header_from(file, position, size, mode)? {
+            if batch.last_offset >= offset {
+                return Ok(Some(batch));
+            }
+            position = batch.end();
+        }
+        Ok(None)
+    }
+
+    // The first batch from `position` on, which is where one begins, or known damage.
+    fn header_from(
+        &self,
+        file: &dyn DiskFile,
+        position: u64,
+        size: u64,
+        mode: ReadMode,
+    ) -> Result<Option<BatchAt>, ReadError> {
+        header_at(file, self.damage.past(position), size, mode)
     }
 
     fn until_cut(&self, found: Result<Option<BatchAt>, ReadError>) -> Result<Option<BatchAt>, ReadError> {
@@ -134,16 +199,29 @@ impl Segment {
         }
     }
 
-    /// An offset that lies behind every batch that begins before `position`, as near as the index tells; `None` where
-    /// only the segment's end does.
-    pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> Result<Option<Offset>, ReadError> {
-        let below = |entry: OffsetEntry| entry.position.get() < position;
+    // The first index entry that `below` refuses.
+    fn first_entry(
+        &self,
+        below: impl Fn(OffsetEntry) -> bool + Copy,
+        mode: ReadMode,
+    ) -> io::Result<Option<OffsetEntry>> {
         if mode == ReadMode::Blocking {
             self.open_index_to_search(|state| &mut state.offset_index)?;
         }
         let (in_memory, view) = self.change(|state, names| state.offset_index.ceiling(names, below, mode))?;
         let in_file = view.map(|view| view.ceiling(below, mode)).transpose()?.flatten();
-        let Some(entry) = in_file.or(in_memory) else { return Ok(None) };
+        Ok(in_file.or(in_memory))
+    }
+
+    /// An offset that lies behind every batch that begins before `position`, as near as the index tells; `None` where
+    /// only the segment's end does.
+    pub(crate) fn offset_ceiling(&self, position: u64, mode: ReadMode) -> Result<Option<Offset>, ReadError> {
+        let below = |entry: OffsetEntry| entry.position.get() < position;
+        let Some(entry) = self.first_entry(below, mode)? else { return Ok(None) };
+        let at = entry.position.get();
+        if self.damage.past(at) > at {
+            return Ok(Some(entry.absolute(self.base_offset)));
+        }
         match hinted(&*self.file_for(mode)?, entry, self.base_offset, self.published().0, mode) {
             Ok(Some(_)) => Ok(Some(entry.absolute(self.base_offset))),
             Ok(None) | Err(ReadError::Corrupt(_)) => {
@@ -232,7 +310,7 @@ impl Segment {
         loop {
             let mut next = match last {
                 Some(batch) => self.batch_after(&batch, size, ReadMode::Blocking)?,
-                None => self.until_cut(header_at(&*self.file()?, 0, size, ReadMode::Blocking))?,
+                None => self.until_cut(self.header_from(&*self.file()?, 0, size, ReadMode::Blocking))?,
             };
             while let Some(batch) = next {
                 seen.see_timestamp(&batch);
@@ -309,19 +387,19 @@ impl Segment {
         let file = self.file()?;
         let (size, _) = self.published();
         let mut walk = IndexWalk { interval: index_interval_bytes, ..IndexWalk::default() };
-        walk.through(&*file, self.base_offset, size)?;
+        walk.through(self, &*file, size)?;
         let written = WrittenBeside::write(self.names.disk(), path, &walk.due)?;
         walk.due.clear();
         let _files = self.files();
         if self.published().0 < size || self.names.path(FileType::OffsetIndex) != path {
             return Ok(false);
         }
-        walk.through(&*file, self.base_offset, self.published().0)?;
+        walk.through(self, &*file, self.published().0)?;
         let replacement = written.take_the_name(path)?;
         self.change(|state, names| {
             state.flushed.indexes_changed();
             // Nothing, or what was appended during the renaming. The file has its name, whatever this answers.
-            let caught_up = walk.through(&*file, self.base_offset, state.size);
+            let caught_up = walk.through(self, &*file, state.size);
             state.offset_index.go_on_with(names, replacement);
             for entry in walk.due {
                 state.offset_index.append(names, entry)?;
@@ -341,11 +419,15 @@ struct IndexWalk {
 }
 
 impl IndexWalk {
-    fn through(&mut self, file: &dyn DiskFile, base: Offset, size: u64) -> Result<(), ReadError> {
+    fn through(&mut self, segment: &Segment, file: &dyn DiskFile, size: u64) -> Result<(), ReadError> {
         loop {
-            match header_at(file, self.next, size, ReadMode::Blocking) {
+            let past = segment.damage.past(self.next);
+            if past > self.next {
+                self.pace.entry_is_due();
+            }
+            match header_at(file, past, size, ReadMode::Blocking) {
                 Ok(Some(batch)) => {
-                    self.due.extend(self.pace.step(base, &batch, self.interval).offset_entry);
+                    self.due.extend(self.pace.step(segment.base_offset, &batch, self.interval).offset_entry);
                     self.next = batch.end();
                 }
                 Ok(None) => return Ok(()),
@@ -356,12 +438,18 @@ impl IndexWalk {
     }
 }
 
+/// What a search that began at an index entry came to.
+enum Search {
+    Found(Option<BatchAt>),
+    /// The entry, or a header behind it, leads nowhere.
+    StoppedAt(u64),
+}
+
 fn is_cut(rule: &Rule) -> bool {
     matches!(rule, Rule::BatchCut { .. })
 }
 
-// The batch that an entry points to, if it can be the one that the entry stands for. An append of several batches had
-// one entry in Kafka once: the last offset of all of them, at the position of the first.
+// The batch that an entry points to, if it can be the one that the entry stands for.
 fn hinted(
     file: &dyn DiskFile,
     entry: OffsetEntry,
@@ -370,7 +458,13 @@ fn hinted(
     mode: ReadMode,
 ) -> Result<Option<BatchAt>, ReadError> {
     let batch = header_at(file, entry.position.get(), size, mode)?;
-    Ok(batch.filter(|batch| batch.base_offset >= base && batch.last_offset <= entry.absolute(base)))
+    Ok(batch.filter(|batch| may_stand_for(entry, base, batch)))
+}
+
+/// Whether an entry that points to `batch` may be its entry. An append of several batches had one in Kafka once: the last
+/// offset of all of them, at the position of the first.
+pub(super) fn may_stand_for(entry: OffsetEntry, base: Offset, batch: &BatchAt) -> bool {
+    batch.base_offset >= base && batch.last_offset <= entry.absolute(base)
 }
 
 fn stands_for(entry: TimeEntry, base: Offset, batch: &BatchAt) -> bool {

@@ -161,15 +161,23 @@ impl<E: Entry> IndexFile<E> {
         if !self.file.is_open() && self.tail.is_empty() { Ok(()) } else { self.trim(names).map(drop) }
     }
 
-    /// Drops the entries from the first that `keep` refuses.
+    /// Drops the entries from the first that `keep` refuses. Writes none: those in memory stay there.
     pub(crate) fn truncate(&mut self, names: &Names, keep: impl Fn(E) -> bool) -> io::Result<()> {
-        self.write_tail(names)?;
-        let view = self.view(names, ReadMode::Blocking)?;
-        let kept = view.partition_point(keep, ReadMode::Blocking)?;
+        self.tail.truncate(self.tail.partition_point(|entry| keep(*entry)));
+        if let Some(last) = self.tail.last() {
+            self.last = Some(*last);
+            return Ok(());
+        }
+        let mut kept = 0;
+        self.last = None;
+        if self.in_file > 0 {
+            let view = self.view(names, ReadMode::Blocking)?;
+            kept = view.partition_point(keep, ReadMode::Blocking)?;
+            self.last = kept.checked_sub(1).map(|last| view.entry(last, ReadMode::Blocking)).transpose()?;
+        }
         if kept < self.in_file {
             self.in_file = kept;
-            self.last = kept.checked_sub(1).map(|last| view.entry(last, ReadMode::Blocking)).transpose()?;
-            self.trim(names)?;
+            self.handle(names)?.set_len(kept * E::LEN as u64)?;
         }
         Ok(())
     }

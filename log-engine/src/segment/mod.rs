@@ -4,6 +4,8 @@
 //! nor decide when it is full (`log/roll.rs`).
 
 pub(crate) mod cleaned;
+pub(crate) mod cut;
+pub(crate) mod damage;
 pub(crate) mod data;
 pub(crate) mod files;
 pub(crate) mod find;
@@ -25,11 +27,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Corruption, ReadError, Rule};
-use crate::io::{OpenMode, with_suffix};
+use crate::io::{DiskFile, OpenMode, with_suffix};
 use crate::types::{Offset, TimestampMs};
 
+use damage::Damage;
 use files::Flushed;
-use find::Suspicions;
+use find::{Suspicions, may_stand_for};
 use index::{IndexFile, OpenIndexError};
 use name::{DELETED, FileState, FileType};
 use offset_index::OffsetEntry;
@@ -59,6 +62,7 @@ pub(crate) struct Segment {
     ground_is_durable: AtomicBool,
     max_timestamp_is_checked: AtomicBool,
     suspicions: Suspicions,
+    damage: Damage,
 }
 
 /// What was published, and what is open.
@@ -161,6 +165,7 @@ impl Segment {
             ground_is_durable: AtomicBool::new(false),
             max_timestamp_is_checked: AtomicBool::new(false),
             suspicions: Suspicions::default(),
+            damage: Damage::default(),
         });
         segment.enter_ring(&mut segment.state());
         segment
@@ -194,7 +199,7 @@ impl Segment {
     /// Finds the segment's end, for one that was opened: walks the headers behind the last index entry.
     pub(crate) fn resume(&self) -> Result<(), ReadError> {
         let file = self.names.open(FileType::Log, OpenMode::Read)?;
-        self.state().resume_pace(&*file, self.base_offset)
+        self.state().resume_pace(&*file, self.base_offset, &self.damage)
     }
 
     /// What the next append continues: bytes so far and where the indexes stand.
@@ -252,39 +257,6 @@ impl Segment {
             self.open_txn_index(&self.files())?;
         }
         self.change(|state, names| state.txn_index.view(names, mode))
-    }
-
-    /// Cuts the published end back to `position`, where `end` is the offset of the next record. The file shrinks. Where
-    /// that offset lay inside a batch, the segment ends before it, with what is whole.
-    pub(crate) fn truncate(&self, position: u64, end: Offset) -> Result<(), ReadError> {
-        let file = self.file()?;
-        let _files = self.files();
-        file.set_len(position)?;
-        let base = self.base_offset;
-        self.change(|state, names| {
-            state.flushed.cut_to(position);
-            state.offset_index.truncate(names, |entry| entry.position.get() < position)?;
-            state.time_index.truncate(names, |entry| entry.absolute(base) < end)?;
-            state.txn_index.truncate_to(names, end)?;
-            state.size = position;
-            match state.resume_pace(&*file, base) {
-                // The index points anywhere: the log is walked without it.
-                Err(ReadError::Corrupt(_)) => {
-                    state.offset_index.truncate(names, |_| false)?;
-                    state.resume_pace(&*file, base)
-                }
-                resumed => resumed,
-            }
-        })
-    }
-
-    /// What was reserved behind the published end was not written, or goes again: the file ends there.
-    pub(crate) fn cut_to_published(&self) -> io::Result<()> {
-        let file = self.file()?;
-        let size = self.published().0;
-        file.set_len(size)?;
-        self.state().flushed.cut_to(size);
-        Ok(())
     }
 
     /// Renames the files to `.deleted`. Whoever reads them goes on reading; see [`Segment::remove`].
@@ -371,14 +343,23 @@ impl State {
 
     // After a cut, or on opening: the pace as if every batch had just been appended. Walks the headers behind the
     // last index entry.
-    fn resume_pace(&mut self, file: &dyn crate::io::DiskFile, base: Offset) -> Result<(), ReadError> {
+    fn resume_pace(&mut self, file: &dyn DiskFile, base: Offset, damage: &Damage) -> Result<(), ReadError> {
         self.pace = Pace::resumed(base, self.size, &self.offset_index, &self.time_index).counting_anew();
-        let mut position = self.pace.last_indexed_position(&self.offset_index);
         self.end_offset = base;
+        let indexed = self.pace.last_indexed_position(&self.offset_index);
+        let mut position = damage.past(indexed);
+        let mut hint = self.offset_index.last().filter(|_| position == indexed);
         while let Some(batch) = header_at(file, position, self.size, ReadMode::Blocking)? {
+            if hint.take().is_some_and(|entry| !may_stand_for(entry, base, &batch)) {
+                let rule = Rule::IndexOrder { entry: self.offset_index.len() - 1 };
+                return Err(Corruption { file: file.path().to_owned(), position, rule }.into());
+            }
             self.pace.see_timestamp(&batch);
             self.end_offset = batch.last_offset.next();
-            position = batch.end();
+            position = damage.past(batch.end());
+            if position > batch.end() {
+                self.pace.entry_is_due();
+            }
         }
         Ok(())
     }

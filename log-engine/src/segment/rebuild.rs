@@ -10,6 +10,7 @@ use crate::error::{Corruption, ReadError, Rule};
 use crate::io::{DiskFile, FileHandle, OpenMode, is_full};
 use crate::types::{Offset, TimestampMs};
 
+use super::damage::DamageMet;
 use super::files::Flushed;
 use super::index::{Entry, IndexFile};
 use super::name::{FileState, FileType};
@@ -50,29 +51,16 @@ pub(crate) enum Unproven {
 
 /// What a rebuild found.
 pub(crate) struct Rebuilt {
+    /// It knows what was durable once and stays, although nobody may be shown it.
     pub(crate) segment: Arc<Segment>,
     /// What ended the good part, if the file went on behind it.
     pub(crate) damage: Option<Corruption>,
     /// Where the batch lies that says a wrong offset, of which the one behind it tells: all else was in order.
     pub(crate) misplaced: Option<u64>,
-    /// What was durable once and stays, although nobody may be shown it.
-    pub(crate) kept_damage: Vec<DamagedStretch>,
     /// Bytes that were cut off.
     pub(crate) cut_bytes: u64,
     /// Bytes whose checksums were computed.
     pub(crate) scanned_bytes: u64,
-}
-
-/// Bytes among durable records that are no batch any more, or one that says a wrong offset.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct DamagedStretch {
-    /// Where it ends; where it begins, `corruption` says.
-    pub(crate) end_position: u64,
-    /// The offset that should be there.
-    pub(crate) first_offset: Offset,
-    /// The offset of what follows.
-    pub(crate) next_offset: Offset,
-    pub(crate) corruption: Corruption,
 }
 
 /// Rebuilds a segment. `visit` sees every batch that is not merely believed, and may answer with a transaction that
@@ -114,21 +102,28 @@ pub(crate) fn rebuild(
     let mut misplaced = None;
     let mut last: Option<BatchAt> = None;
     let mut before_last = previous;
-    let mut kept_damage = Vec::new();
+    let mut kept_damage = DamageMet::default();
     let mut candidates = CANDIDATES_MAX;
     loop {
         let expected = last.or(previous).map_or(base, |batch| batch.last_offset.next());
         let was_durable = request.was_durable(expected);
         match walk.check_at(position) {
             Ok(None) => break,
-            Ok(Some(at)) if was_durable && is_misplaced(&file, &at, expected, length, indexed)? => {
-                note_damage(&mut kept_damage, at.end(), expected, out_of_order(&file, &at, expected));
+            Ok(Some(at)) if was_durable && is_misplaced(request, &file, &at, expected, length, indexed)? => {
+                kept_damage.note(at.end(), expected, out_of_order(&file, &at, expected));
                 state.pace.entry_is_due();
                 position = at.end();
             }
+            // What nobody was promised continues nothing where what was promised last is damaged.
+            Ok(Some(at)) if kept_damage.ending_at(position).is_some() && !request.may_follow_damage(&at) => {
+                damage = Some(out_of_order(&file, &at, expected));
+                break;
+            }
             Ok(Some(at)) => {
                 let batch = walk.accept(at)?;
-                end_damage(&mut kept_damage, &at);
+                if let Some(stretch) = kept_damage.ending_at(position) {
+                    stretch.next_offset = at.base_offset;
+                }
                 unless_full(state.note(names, &at, request.index_interval_bytes))?;
                 match visit(&batch) {
                     Some(transaction) if is_redone => aborted.push(transaction),
@@ -145,30 +140,34 @@ pub(crate) fn rebuild(
             }
             Err(WalkError::Corrupt(corruption)) => {
                 if was_durable && let Some(next) = walk.next_whole(position, &mut candidates)? {
-                    note_damage(&mut kept_damage, next, expected, corruption);
+                    kept_damage.note(next, expected, corruption);
                     state.pace.entry_is_due();
                     position = next;
                     continue;
                 }
                 if was_durable && request.unproven == Unproven::Cut {
-                    note_damage(&mut kept_damage, length, expected, corruption);
+                    kept_damage.note(length, expected, corruption);
                     position = length;
                     break;
                 }
                 if request.unproven == Unproven::CutTornEnd && goes_on_behind(&*file, position, length)? {
                     return Err(ReadError::Corrupt(corruption));
                 }
-                misplaced = last.filter(|last| gives_the_lie(&corruption.rule, last, before_last, base));
+                misplaced = last.filter(|last| {
+                    !request.was_durable(last.base_offset)
+                        && gives_the_lie(&corruption.rule, last, before_last, base)
+                });
                 damage = Some(corruption);
                 break;
             }
             Err(WalkError::Io(error)) => return Err(error.into()),
         }
     }
-    if let Some(at_end) = kept_damage.last_mut().filter(|stretch| stretch.end_position == length) {
+    if let Some(at_end) = kept_damage.ending_at(position) {
         // Offsets that were durable are not given out again.
         state.end_offset = state.end_offset.max(request.recovery_point);
         at_end.next_offset = at_end.next_offset.max(state.end_offset);
+        state.pace.entry_is_due();
     }
     let kept = if request.unproven == Unproven::Keep { length } else { position };
     if kept < length {
@@ -180,10 +179,7 @@ pub(crate) fn rebuild(
     if is_redone {
         // Where there is damage nobody can look, nor behind that at which the walk ended.
         let unseen = |entry: &AbortedTransaction| {
-            let within = |stretch: &DamagedStretch| {
-                (stretch.first_offset..stretch.next_offset).contains(&entry.last_offset)
-            };
-            (kept > position && entry.last_offset >= state.end_offset) || kept_damage.iter().any(within)
+            (kept > position && entry.last_offset >= state.end_offset) || kept_damage.had(entry.last_offset)
         };
         let before = state.txn_index.entries_from(names, base)?;
         aborted.extend(before.into_iter().filter(unseen));
@@ -205,11 +201,12 @@ pub(crate) fn rebuild(
     if scanned_bytes > 0 {
         state.log_file.replace(names.keep(file));
     }
+    let segment = Segment::with_state(Names::new(request.path, base, FileState::Live), state);
+    segment.set_damage(kept_damage.into_stretches());
     Ok(Rebuilt {
-        segment: Segment::with_state(Names::new(request.path, base, FileState::Live), state),
+        segment,
         damage,
         misplaced: misplaced.map(|batch| batch.position),
-        kept_damage,
         cut_bytes: length - kept,
         scanned_bytes,
     })
@@ -224,33 +221,16 @@ impl RebuildRequest<'_> {
             Unproven::CutTornEnd => false,
         }
     }
+
+    // Whether a batch that lies behind damage continues the log: all that the damage took, and was durable, lay before it.
+    fn may_follow_damage(&self, batch: &BatchAt) -> bool {
+        self.unproven == Unproven::Keep || batch.base_offset <= self.recovery_point
+    }
 }
 
 fn out_of_order(file: &FileHandle, batch: &BatchAt, expected: Offset) -> Corruption {
     let rule = Rule::OffsetOrder { base: batch.base_offset, previous: expected.plus(-1) };
     Corruption { file: file.path().to_owned(), position: batch.position, rule }
-}
-
-// What is damaged from `corruption` up to `end_position`; which offset follows is not known yet.
-fn note_damage(
-    damage: &mut Vec<DamagedStretch>,
-    end_position: u64,
-    first_offset: Offset,
-    corruption: Corruption,
-) {
-    match damage.last_mut().filter(|last| last.end_position == corruption.position) {
-        Some(last) => last.end_position = end_position,
-        None => {
-            let next_offset = first_offset.next();
-            damage.push(DamagedStretch { end_position, first_offset, next_offset, corruption });
-        }
-    }
-}
-
-fn end_damage(damage: &mut [DamagedStretch], next: &BatchAt) {
-    if let Some(last) = damage.last_mut().filter(|last| last.end_position == next.position) {
-        last.next_offset = next.base_offset;
-    }
 }
 
 // Whether a batch that does not follow the last one follows the one before, and that one leaves a gap: no checksum covers
@@ -339,7 +319,7 @@ fn believed(
             return Err(misleading(names, &state.offset_index, position));
         }
         let expected = previous.map_or(base, |previous| previous.last_offset.next());
-        if expected < trusted_before && is_misplaced(file, &batch, expected, length, None)? {
+        if expected < trusted_before && is_misplaced(request, file, &batch, expected, length, None)? {
             return Err(out_of_order(file, &batch, expected).into());
         }
         // A power loss can tear the offset off a batch, and spare all that its checksum covers.
@@ -384,8 +364,10 @@ fn believed(
 }
 
 // Whether a batch says an offset that is not its own: one that lies before it, or behind the batch that follows it, or
-// another one than an index entry, which knows the last offset of the batch at a position.
+// another one than an index entry, which knows the last offset of the batch at a position. The recovery point vouches for the
+// batch that ends there, unless what follows it goes on where it should be.
 fn is_misplaced(
+    request: &RebuildRequest<'_>,
     file: &FileHandle,
     batch: &BatchAt,
     expected: Offset,
@@ -400,9 +382,11 @@ fn is_misplaced(
         return Ok(true);
     }
     match header_at(&**file, batch.end(), length, ReadMode::Blocking) {
-        Ok(next) => {
-            Ok(next.is_some_and(|next| next.base_offset >= expected && next.base_offset <= batch.last_offset))
-        }
+        Ok(next) => Ok(next.is_some_and(|next| {
+            let is_vouched_for =
+                batch.last_offset.next() == request.recovery_point && next.base_offset != in_place.next();
+            next.base_offset >= expected && next.base_offset <= batch.last_offset && !is_vouched_for
+        })),
         Err(ReadError::Corrupt(_)) => Ok(false),
         Err(error) => Err(error),
     }

@@ -154,23 +154,6 @@ pub(crate) fn header_at(
     Ok(Some(BatchAt::read_within(bytes, position, present).map_err(corrupt)?))
 }
 
-/// The first batch from `position` on that ends at or after `offset`.
-pub(crate) fn batch_reaching(
-    file: &dyn DiskFile,
-    mut position: u64,
-    end: u64,
-    offset: Offset,
-    mode: ReadMode,
-) -> Result<Option<BatchAt>, ReadError> {
-    while let Some(batch) = header_at(file, position, end, mode)? {
-        if batch.last_offset >= offset {
-            return Ok(Some(batch));
-        }
-        position = batch.end();
-    }
-    Ok(None)
-}
-
 fn legacy_crc_is_valid(bytes: &[u8]) -> bool {
     LegacyView::read(bytes).is_ok_and(|view| view.crc_is_valid())
 }
@@ -240,7 +223,7 @@ impl<'a> CheckedWalk<'a> {
             return Ok(None);
         }
         let at = self.parse_at(position)?;
-        self.check_order(&at).map_err(|rule| self.corrupt(position, rule))?;
+        check_order(&at, self.base_offset, self.previous).map_err(|rule| self.corrupt(position, rule))?;
         self.check_crc(&at)?;
         Ok(Some(at))
     }
@@ -258,15 +241,18 @@ impl<'a> CheckedWalk<'a> {
         Ok(end.filter(|end| *end <= self.end))
     }
 
-    /// The first position from `from` on where a header of format 2 stands that does not contradict itself.
+    /// The first position from `from` on where a header of format 2 stands that contradicts neither itself nor the batch
+    /// before.
     fn next_likely_header(&mut self, mut from: u64) -> io::Result<Option<u64>> {
+        let (base_offset, previous) = (self.base_offset, self.previous);
         while from + HEADER_LEN as u64 <= self.end {
             let end = self.end;
             let held = self.bytes(from, (end - from).min(WINDOW as u64) as usize)?;
             let starts = held.len() - HEADER_LEN + 1;
             let likely = |start: &usize| {
                 held.get(start + MAGIC) == Some(&2)
-                    && BatchAt::read_within(&held[*start..], from, end - from - *start as u64).is_ok()
+                    && BatchAt::read_within(&held[*start..], from, end - from - *start as u64)
+                        .is_ok_and(|at| check_order(&at, base_offset, previous).is_ok())
             };
             if let Some(start) = (0..starts).find(likely) {
                 return Ok(Some(from + start as u64));
@@ -318,22 +304,6 @@ impl<'a> CheckedWalk<'a> {
         }
         let bytes = self.bytes(position, present.min(HEADER_LEN as u64) as usize)?;
         BatchAt::read_within(bytes, position, present).map_err(|rule| self.corrupt(position, rule))
-    }
-
-    // The checksum covers neither base offset nor epoch: a batch that was written to the wrong place is only known by
-    // its not continuing the log.
-    fn check_order(&self, at: &BatchAt) -> Result<(), Rule> {
-        if at.last_offset.relative_to(self.base_offset).is_none() || at.base_offset < self.base_offset {
-            return Err(Rule::OffsetRange { offset: at.last_offset, base: self.base_offset });
-        }
-        let Some(previous) = &self.previous else { return Ok(()) };
-        if at.base_offset <= previous.last_offset {
-            return Err(Rule::OffsetOrder { base: at.base_offset, previous: previous.last_offset });
-        }
-        if at.leader_epoch.get() >= 0 && at.leader_epoch < previous.leader_epoch {
-            return Err(Rule::EpochOrder { epoch: at.leader_epoch, previous: previous.leader_epoch });
-        }
-        Ok(())
     }
 
     fn check_crc(&mut self, at: &BatchAt) -> Result<(), WalkError> {
@@ -388,4 +358,20 @@ impl<'a> CheckedWalk<'a> {
     fn corrupt(&self, position: u64, rule: Rule) -> WalkError {
         WalkError::Corrupt(Corruption { file: self.file.path().to_owned(), position, rule })
     }
+}
+
+// The checksum covers neither base offset nor epoch: a batch that was written to the wrong place is only known by its not
+// continuing the log.
+fn check_order(at: &BatchAt, base_offset: Offset, previous: Option<BatchAt>) -> Result<(), Rule> {
+    if at.last_offset.relative_to(base_offset).is_none() || at.base_offset < base_offset {
+        return Err(Rule::OffsetRange { offset: at.last_offset, base: base_offset });
+    }
+    let Some(previous) = previous else { return Ok(()) };
+    if at.base_offset <= previous.last_offset {
+        return Err(Rule::OffsetOrder { base: at.base_offset, previous: previous.last_offset });
+    }
+    if at.leader_epoch.get() >= 0 && at.leader_epoch < previous.leader_epoch {
+        return Err(Rule::EpochOrder { epoch: at.leader_epoch, previous: previous.leader_epoch });
+    }
+    Ok(())
 }

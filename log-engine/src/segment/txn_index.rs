@@ -168,20 +168,21 @@ impl TxnIndex {
         Ok(Some(file))
     }
 
-    /// Drops the entries of transactions that end at or after `end`.
+    /// Drops the entries of transactions that end at or after `end`. Writes none: those in memory stay there.
     pub(crate) fn truncate_to(&mut self, names: &Names, end: Offset) -> io::Result<()> {
         self.unwritten.retain(|entry| entry.last_offset < end);
-        if self.entries == 0 {
-            return self.trim(names).map(drop);
-        }
         let mut kept = 0;
-        self.view(names, ReadMode::Blocking)?.for_each(ReadMode::Blocking, |entry| {
+        let in_file = TxnIndexView { unwritten: Vec::new(), ..self.view(names, ReadMode::Blocking)? };
+        in_file.for_each(ReadMode::Blocking, |entry| {
             let keep = entry.last_offset < end;
             kept += u64::from(keep);
             keep
         })?;
-        self.entries = kept;
-        self.trim(names).map(drop)
+        if kept < self.entries {
+            self.entries = kept;
+            self.handle(names)?.set_len(self.len_in_bytes())?;
+        }
+        Ok(())
     }
 
     /// The entries of transactions that end at or after `from`.

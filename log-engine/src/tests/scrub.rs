@@ -75,6 +75,27 @@ fn a_damaged_batch_is_refused_and_all_others_are_served() {
     assert!(engine.counts().scrubbed_bytes > 0);
 }
 
+/// What lay behind it could not be found before the next index entry.
+#[test]
+fn a_batch_whose_header_is_damaged_is_refused_and_all_behind_it_are_served() {
+    for byte in [8, 11, 16, 23] {
+        let fixture = Fixture::new();
+        let engine = fixture.open();
+        let log = create(&engine, LogConfig { index_interval_bytes: 4096, ..small_segments() });
+        append_numbered(&log, 0..100);
+        rewrite_batch(&fixture, &log, 42, |batch| batch[byte] ^= 0x40);
+        assert_eq!(engine.scrub().damaged, 1, "byte {byte}");
+        assert!(matches!(read_at(&log, 42), Err(ReadError::Corrupt(_))), "byte {byte}");
+        for from in (0..42).chain(43..100) {
+            let bytes = read_at(&log, from).unwrap();
+            let batch = BatchView::read(&bytes).unwrap();
+            assert!(batch.crc_is_valid() && batch.base_offset().get() == from, "byte {byte}: {from}");
+        }
+        let found = log.offset_for_timestamp(TimestampQuery::MaxTimestamp, Isolation::LogEnd).unwrap();
+        assert_eq!(found.map(|found| found.timestamp.get()), Some(NOW));
+    }
+}
+
 /// Both batches were served, at offsets that were not theirs.
 #[test]
 fn a_batch_that_says_a_wrong_offset_is_refused_and_its_neighbours_are_served() {
