@@ -171,11 +171,10 @@ impl<'a> Cleaning<'a> {
             };
             let fate = fate_of(header, may_go, producers.get(&header.producer_id()), self.upper, self.now);
             self.clean_batch(&found, fate, findings)?;
-            let read = found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64;
             let written = (self.buffers.write.len() - before) as u64;
-            self.report.bytes_read += read;
+            self.report.bytes_read += found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64;
             self.report.bytes_written += written;
-            self.pacer.pause(read + written)?;
+            self.pacer.pause(walk.take_read() + written)?;
             if self.buffers.write.len() >= room {
                 cleaned.append(&self.buffers.write)?;
                 self.buffers.write.clear();

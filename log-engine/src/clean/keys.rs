@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::batch::filter::{self, Candidate, FromLast};
-use crate::batch::{BatchHeader, BatchView, HEADER_LEN};
+use crate::batch::{BatchHeader, BatchView};
 use crate::io::DiskFile;
 use crate::log::Log;
 use crate::segment::Segment;
@@ -142,6 +142,7 @@ impl<'a> KeyWalk<'a> {
         let mut outline = Outline::default();
         let mut walk = Walk::new(&*file, from, end, &mut self.buffers.read);
         loop {
+            self.pacer.pause(walk.take_read())?;
             let mut is_aborted = false;
             let found = walk.next(|header| {
                 is_aborted = !header.is_control() && transactions.pass_data(header);
@@ -149,7 +150,6 @@ impl<'a> KeyWalk<'a> {
                 if header.is_control() || is_aborted { Wanted::Verified } else { Wanted::Header }
             })?;
             let Some(found) = found else { return Ok(Some(outline)) };
-            self.pacer.pause(found.batch.map_or(HEADER_LEN, |batch| batch.size_in_bytes()) as u64)?;
             match found.batch {
                 Some(batch) if batch.is_control() => {
                     transactions.pass_control(&batch).map_err(|error| unreadable_marker(&batch, &error))?;
@@ -199,12 +199,12 @@ impl<'a> KeyWalk<'a> {
             read.resize(len, 0);
         }
         file.read_exact_at(&mut read[..len], first.position)?;
+        self.pacer.pause(len as u64)?;
         for lying in stretch.iter().rev() {
             let start = (lying.position - first.position) as usize;
             let batch = verified(file, lying.position, &read[start..start + lying.size as usize])?;
             self.meet(&batch)?;
             self.report.bytes_read += u64::from(lying.size);
-            self.pacer.pause(u64::from(lying.size))?;
         }
         Ok(())
     }

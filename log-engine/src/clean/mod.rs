@@ -19,6 +19,8 @@ mod outline;
 mod pool;
 mod refolded;
 mod superseded;
+#[cfg(test)]
+mod tests;
 mod transactions;
 mod walk;
 
@@ -26,6 +28,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::log::Log;
+use crate::log::compact::CleaningTurn;
 use crate::segment::scan::{ReadMode, header_at};
 
 use choose::{Cleanable, LogFacts, cleanable, dirty_segments, is_overdue};
@@ -113,19 +116,35 @@ fn clean(
     before_exchange: impl FnOnce() -> io::Result<()>,
 ) -> Result<CleaningReport, CleaningError> {
     let turn = log.begin_cleaning().ok_or(CleaningError::Busy)?;
+    clean_in_turn(log, &turn, config, pacer, before_exchange).map_err(|error| {
+        // Half of what was being read is gone, which says nothing of the disk.
+        if turn.is_void() && !error.is_passing() { CleaningError::Changed } else { error }
+    })
+}
+
+fn clean_in_turn(
+    log: &Arc<Log>,
+    turn: &CleaningTurn<'_>,
+    config: &CleanerConfig,
+    pacer: &dyn Pacer,
+    before_exchange: impl FnOnce() -> io::Result<()>,
+) -> Result<CleaningReport, CleaningError> {
     let now = log.home().clock.now().get();
     let cleanable = survey(log, now);
     if cleanable.dirty_bytes == 0 {
         return Ok(CleaningReport { cleaned_to: cleanable.first_dirty, ..CleaningReport::default() });
+    }
+    if let Some(damage) = log.damage_before(cleanable.first_uncleanable) {
+        return Err(CleaningError::Corrupt(Box::new(damage)));
     }
     // No record goes for the sake of one that a power loss could still take, be it a marker behind all that is cleaned. And
     // a checkpoint says so before any goes: where it does not, a start takes a gap for a loss.
     if log.recovery_point() < log.offsets().last_stable {
         log.flush()?;
     }
-    log.set_cleaned_to(cleanable.first_dirty);
+    turn.set_cleaned_to(cleanable.first_dirty);
     before_exchange()?;
-    let report = Cleaning::new(log, &turn, config, pacer, &cleanable).run(cleanable.first_dirty)?;
-    log.set_cleaned_to(report.cleaned_to);
+    let report = Cleaning::new(log, turn, config, pacer, &cleanable).run(cleanable.first_dirty)?;
+    turn.set_cleaned_to(report.cleaned_to);
     Ok(report)
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::{Logs, write_checkpoints, write_cleaner_checkpoint};
 use crate::home::Home;
+use crate::io::is_shortage;
 use crate::log::Log;
 use crate::throttle::Throttle;
 use crate::types::TopicPartition;
@@ -166,10 +167,12 @@ impl Shared {
             {
                 return None;
             }
-            let now = log.home().clock.now().get();
+            let (cuts, now) = (log.cuts(), log.home().clock.now().get());
             let cleanable = survey(&log, now);
             match is_due(&log, &cleanable, now) {
                 Ok(due) => due.then_some((log, cleanable)),
+                // Cut while it was looked at, or a file could not be opened just now.
+                Err(error) if log.cuts() != cuts || is_shortage(&error) => None,
                 Err(error) => {
                     give_up(&log, &error);
                     None

@@ -18,6 +18,8 @@ pub(super) struct Walk<'a> {
     taken: usize,
     // How much is read at once: little while batches are passed over, then more and more.
     ahead: usize,
+    // Read of the file since somebody asked.
+    read: u64,
 }
 
 /// What is read at once behind a batch that was passed over.
@@ -57,7 +59,12 @@ impl<'a> Walk<'a> {
     /// The batches that begin before `end`; the buffer's length is what is read at once.
     pub(super) fn new(file: &'a dyn DiskFile, position: u64, end: u64, buffer: &'a mut Vec<u8>) -> Self {
         let ahead = buffer.len();
-        Self { file, position, end, buffer, held: 0, taken: 0, ahead }
+        Self { file, position, end, buffer, held: 0, taken: 0, ahead, read: 0 }
+    }
+
+    /// Bytes that were read of the file since this was asked before: of batches that were passed over, too, and none twice.
+    pub(super) fn take_read(&mut self) -> u64 {
+        std::mem::take(&mut self.read)
     }
 
     /// The next batch, verified.
@@ -131,6 +138,7 @@ impl<'a> Walk<'a> {
             }
             self.ahead = (2 * self.ahead).min(self.buffer.len());
             self.file.read_exact_at(&mut self.buffer[self.held..room], self.position + self.held as u64)?;
+            self.read += (room - self.held) as u64;
             self.held = room;
         }
         Ok(Some(&self.buffer[self.taken..self.held]))

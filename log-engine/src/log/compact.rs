@@ -6,7 +6,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::error::ReadError;
+use crate::error::{Corruption, ReadError};
 use crate::io::is_shortage;
 use crate::producer::ProducerEntry;
 use crate::segment::scan::ReadMode;
@@ -66,6 +66,22 @@ impl Drop for CleaningTurn<'_> {
     }
 }
 
+impl CleaningTurn<'_> {
+    /// Whether the log was cut since: what was read of it may be gone, or half of it.
+    pub(crate) fn is_void(&self) -> bool {
+        self.log.cuts() != self.cuts
+    }
+
+    /// Everything before `offset` is compacted. Where the log was cut meanwhile, the cut has said how far.
+    pub(crate) fn set_cleaned_to(&self, offset: Offset) {
+        let _no_cut = self.log.compaction.exchange();
+        if !self.is_void() {
+            self.log.compaction.cleaned_to.store(offset.get(), Ordering::Release);
+            self.log.home.note_stale();
+        }
+    }
+}
+
 /// Why a cleaned segment did not take its place.
 #[derive(Debug)]
 pub(crate) enum ExchangeError {
@@ -88,9 +104,16 @@ impl Log {
         (offset >= 0).then(|| Offset::new(offset))
     }
 
-    pub(crate) fn set_cleaned_to(&self, offset: Offset) {
-        self.compaction.cleaned_to.store(offset.get(), Ordering::Release);
-        self.home.note_stale();
+    /// How often the log was cut.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.compaction.cuts.load(Ordering::Acquire)
+    }
+
+    /// Damage before `end` that is known: such a log is left alone.
+    pub(crate) fn damage_before(&self, end: Offset) -> Option<Corruption> {
+        let segments = self.segments();
+        let mut before = segments.iter().filter(|segment| segment.base_offset < end);
+        before.find_map(|segment| Some(segment.damage().into_iter().next()?.corruption))
     }
 
     /// Whether compaction has given the log up, until the next start.
@@ -104,7 +127,7 @@ impl Log {
 
     /// The right to clean the log, unless somebody has it.
     pub(crate) fn begin_cleaning(&self) -> Option<CleaningTurn<'_>> {
-        let cuts = self.compaction.cuts.load(Ordering::Acquire);
+        let cuts = self.cuts();
         (!self.compaction.at_work.swap(true, Ordering::AcqRel)).then_some(CleaningTurn { log: self, cuts })
     }
 
@@ -156,8 +179,8 @@ impl Log {
     ) -> Result<(), ExchangeError> {
         let _turn = self.compaction.exchange();
         let flushed = self.flushed();
-        let unchanged = self.compaction.cuts.load(Ordering::Acquire) == turn.cuts
-            && sources.iter().map(|source| source.published()).eq(ends.iter().copied());
+        let unchanged =
+            !turn.is_void() && sources.iter().map(|source| source.published()).eq(ends.iter().copied());
         if flushed.gone || !unchanged || !self.segments().holds_closed(sources) {
             self.discard_cleaned(cleaned.base_offset);
             return Err(ExchangeError::Changed);

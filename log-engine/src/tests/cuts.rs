@@ -3,8 +3,9 @@
 use std::thread;
 
 use super::*;
+use crate::batch::control::TxnOutcome;
 use crate::io::sim::{Fault, Operation, SimDisk};
-use crate::tests::crash::{config_on, formatted, opened};
+use crate::tests::crash::{config_on, end_transaction, formatted, of_producer, opened, store};
 use crate::tests::sharing::engine_on;
 
 /// A flush had taken the log's end and the producers' state at it, when the records were cut and others took their place.
@@ -86,7 +87,7 @@ fn before_anything_is_appended_behind_a_cut_no_checkpoint_names_a_later_offset()
         let log = create(&engine, small_segments());
         append_numbered(&log, 0..20);
         log.set_high_watermark(Offset::new(20));
-        log.set_cleaned_to(Offset::new(20));
+        log.begin_cleaning().unwrap().set_cleaned_to(Offset::new(20));
         log.flush().unwrap();
         crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
         if starts_over {
@@ -162,6 +163,77 @@ fn a_shortage_refuses_a_cut_and_leaves_the_log_as_it_is() {
         append_numbered(&log, 5..8);
         assert_eq!(values_from(&log, 0), numbered(0..8));
     }
+}
+
+/// Index entries that were in memory only were written first, and the directory went offline when there was no room for them.
+#[test]
+fn a_disk_that_becomes_full_in_the_middle_of_a_cut_takes_nothing_offline() {
+    let mut refused = 0;
+    for (to, after) in [5, 33].into_iter().flat_map(|to| (0..12).map(move |after| (to, after))) {
+        let disk = formatted();
+        let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
+        let log = create(&engine, small_segments());
+        append_numbered(&log, 0..20);
+        log.flush().unwrap();
+        crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+        append_numbered(&log, 20..40);
+        disk.inject(Fault::next(Operation::Write, 28).after(after).times(u64::MAX));
+        let cut = log.truncate_to(Offset::new(to));
+        disk.clear_faults();
+        assert!(log.home().dir_state().offline().is_none(), "after {after} writes: {cut:?}");
+        let end = if cut.is_ok() { to } else { 40 };
+        refused += i64::from(cut.is_err());
+        assert_eq!(values_from(&log, 0), numbered(0..end), "after {after} writes");
+        append_numbered(&log, end..end + 5);
+        let successor = disk.kill();
+        drop((log, engine));
+        let (_engine, log) = opened(&successor);
+        assert_eq!(values_from(&log, 0), numbered(0..end + 5), "after {after} writes");
+    }
+    assert!((1..12).contains(&refused), "{refused} cuts were refused");
+}
+
+/// Those in memory were counted as if they were in the file: it got a hole of zeros, which is a transaction of producer 0.
+#[test]
+fn aborted_transactions_that_there_was_no_room_for_are_known_behind_a_cut() {
+    let disk = formatted();
+    let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
+    let log = create(&engine, LogConfig::default());
+    let abort = |id| {
+        store(&log, of_producer(id, 0, true));
+        end_transaction(&log, id, TxnOutcome::Abort);
+    };
+    abort(1);
+    disk.inject(Fault::next(Operation::Write, 28).on(".txnindex").times(u64::MAX));
+    abort(2);
+    abort(3);
+    disk.clear_faults();
+    assert!(log.truncate_to(Offset::new(5)).unwrap());
+    end_transaction(&log, 3, TxnOutcome::Commit);
+    log.set_high_watermark(Offset::new(6));
+    let read = log.read(&ReadRequest::from_start(Isolation::LastStable)).unwrap();
+    let known: Vec<i64> = read.aborted.iter().map(|aborted| aborted.producer_id.get()).collect();
+    assert_eq!(known, [1, 2]);
+    log.flush().unwrap();
+    let shared: Arc<dyn crate::io::Disk> = Arc::new(disk.clone());
+    let path = Path::new("/data/orders-0/00000000000000000000.txnindex");
+    let bytes = crate::checkpoint::read_small_file(&shared, path).unwrap().unwrap();
+    let expected: Vec<u8> = read.aborted.iter().flat_map(AbortedTransaction::encode).collect();
+    assert_eq!(bytes, expected);
+}
+
+/// What a cleaning had found out counted, although the log had been cut since.
+#[test]
+fn a_cleaning_says_nothing_of_a_log_that_was_cut_meanwhile() {
+    let disk = formatted();
+    let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
+    let log = create(&engine, small_segments());
+    append_numbered(&log, 0..20);
+    let turn = log.begin_cleaning().unwrap();
+    turn.set_cleaned_to(Offset::new(18));
+    log.truncate_to(Offset::new(5)).unwrap();
+    turn.set_cleaned_to(Offset::new(18));
+    assert_eq!(log.cleaned_to(), Some(Offset::new(5)));
 }
 
 /// Not being able to look was taken for there being none.
