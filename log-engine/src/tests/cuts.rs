@@ -172,7 +172,7 @@ fn a_disk_that_becomes_full_in_the_middle_of_a_cut_takes_nothing_offline() {
     for (to, after) in [5, 33].into_iter().flat_map(|to| (0..12).map(move |after| (to, after))) {
         let disk = formatted();
         let engine = Engine::open(EngineConfig { upkeep: Upkeep::Caller, ..config_on(&disk) }).unwrap();
-        let log = create(&engine, small_segments());
+        let log = create(&engine, LogConfig { index_interval_bytes: 100, ..LogConfig::default() });
         append_numbered(&log, 0..20);
         log.flush().unwrap();
         crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
