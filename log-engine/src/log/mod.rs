@@ -27,6 +27,7 @@ mod room;
 mod sweep;
 mod tail;
 mod truncate;
+mod txn_indexes;
 
 use std::fmt;
 use std::io;
