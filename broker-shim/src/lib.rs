@@ -4,6 +4,7 @@
 //! is the engine's affair. The whole surface is [`config::Config`], [`start`], [`start_on`] and [`Running`].
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 mod api;
 mod authorizer;
@@ -23,6 +24,7 @@ mod replicas;
 mod request_context;
 mod server;
 mod settings;
+mod side_by_side;
 mod start;
 mod transaction;
 mod wait;

@@ -15,6 +15,7 @@ pub trait Clock: Send + Sync + 'static {
 #[derive(Debug, Default, Clone, Copy)]
 pub struct SystemClock;
 
+#[allow(clippy::disallowed_methods, reason = "this is the clock")]
 impl Clock for SystemClock {
     fn now(&self) -> TimestampMs {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -55,6 +55,8 @@
 //! [`FlushPolicy::Sync`] that of the machine; a reader sees records in order and never one that was not published; a
 //! directory opens here and in Apache Kafka, after a clean stop or none.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 mod background;
 pub mod batch;
 mod clean;

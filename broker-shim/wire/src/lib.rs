@@ -42,12 +42,14 @@
 //! Kafka's JSON form of internal records behind the feature `json`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods, clippy::indexing_slicing))]
 
 mod api_key;
 mod error_code;
 pub mod frame;
 pub mod header;
 #[cfg(feature = "json")]
+#[allow(clippy::indexing_slicing, reason = "writes what is ours")]
 pub mod json;
 pub mod message;
 pub mod messages;

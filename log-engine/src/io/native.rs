@@ -74,6 +74,7 @@ impl Disk for NativeDisk {
         fs::create_dir_all(dir)
     }
 
+    #[allow(clippy::disallowed_methods, reason = "this is the disk")]
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
     }

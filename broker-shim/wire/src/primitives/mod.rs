@@ -3,7 +3,9 @@
 mod reader;
 mod record_bytes;
 mod tagged;
+#[allow(clippy::indexing_slicing, reason = "writes what is ours")]
 mod uuid;
+#[allow(clippy::indexing_slicing, reason = "writes what is ours")]
 mod writer;
 
 pub use reader::Reader;
