@@ -28,6 +28,7 @@ use crate::{
     },
     partition::Partition,
     settings::Settings,
+    side_by_side::side_by_side,
     wait::Watched as _,
 };
 
@@ -263,6 +264,10 @@ impl Replicas {
         Ok(led)
     }
 
+    fn has_log(&self, topic: &TopicImage, number: i32) -> bool {
+        self.engine.log(&TopicPartition { topic: Arc::clone(&topic.name), partition: number }).is_some()
+    }
+
     fn log_of(
         &self,
         image: &Image,
@@ -387,15 +392,23 @@ impl MetadataListener for Replicas {
         for (id, name) in &delta.deleted_topics {
             self.remove_topic(*id, name);
         }
+        let (mut present, mut new) = (Vec::new(), Vec::new());
         for (id, number) in &delta.partitions {
-            if let Some(topic) = image.topic_by_id(*id)
-                && let Some(partition) = topic.partition(*number)
-            {
-                placed.extend(self.lead_or_report(image, topic, partition));
-            } else {
+            let Some(topic) = image.topic_by_id(*id) else {
                 self.failed().remove(&(*id, *number));
+                continue;
+            };
+            match topic.partition(*number) {
+                Some(partition) if self.has_log(topic, *number) => present.push((topic, partition)),
+                Some(partition) => new.push((topic, partition)),
+                None => drop(self.failed().remove(&(*id, *number))),
             }
         }
+        // Each waits until its epoch is on the disk. Those that are new are placed by how many there are: one by one.
+        let lead = |topic, partition| self.lead_or_report(image, topic, partition);
+        let led = side_by_side(&present, |(topic, partition)| lead(topic, partition));
+        placed.extend(led.into_iter().flatten());
+        placed.extend(new.into_iter().filter_map(|(topic, partition)| lead(topic, partition)));
         for resource in &delta.configs {
             self.reconfigure(image, resource);
         }

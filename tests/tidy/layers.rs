@@ -78,6 +78,7 @@ pub(crate) const BROKER: Package = Package {
         ("config", &[]),
         ("wait", &[]),
         ("workers", &[]),
+        ("side_by_side", &[]),
         ("offline", &[]),
         ("metadata", &["config"]),
         ("error_map", &["metadata"]),
@@ -89,7 +90,7 @@ pub(crate) const BROKER: Package = Package {
         ("effective", &["config", "metadata", "quota"]),
         ("settings", &["config", "effective", "metadata", "quota", "transaction"]),
         ("partition", &["error_map", "wait"]),
-        ("replicas", &["config", "effective", "metadata", "partition", "settings", "wait"]),
+        ("replicas", &["config", "effective", "metadata", "partition", "settings", "side_by_side", "wait"]),
         ("coordinator", &["error_map", "metadata", "partition", "replicas"]),
         ("group", &["config", "coordinator", "metadata", "replicas"]),
         (
