@@ -92,3 +92,37 @@ fn expired_producers_are_looked_for_as_often_as_configured() {
         assert_eq!(log.active_producers().len(), after_second, "{interval}");
     }
 }
+
+#[test]
+fn so_many_messages_or_so_much_time_make_records_durable_behind_the_appends() {
+    let config = |flush_messages, flush_ms| LogConfig { flush_messages, flush_ms, ..LogConfig::default() };
+    // What is configured, how many records are appended, when it is looked, and how far they are durable then.
+    for (config, records, after_ms, durable) in [
+        (config(3, i64::MAX), 2, 5_000, 0),
+        (config(3, i64::MAX), 3, 1, 3),
+        (config(i64::MAX, 2_000), 2, 1_999, 0),
+        (config(i64::MAX, 2_000), 2, 2_000, 2),
+    ] {
+        let kept = Kept::with(|_| {});
+        let log = create(&kept.engine, config);
+        for _ in 0..records {
+            append(&log, &[b"v"]);
+        }
+        assert_eq!(log.offsets().durable_end, Offset::ZERO);
+        kept.after(after_ms);
+        assert_eq!(log.offsets().durable_end, Offset::new(durable), "{records} records, {after_ms} ms");
+        assert_eq!(log.recovery_point(), Offset::new(durable));
+    }
+}
+
+#[test]
+fn recovery_points_move_when_a_start_would_have_to_read_more_than_was_configured() {
+    let kept = Kept::with(|config| config.recovery_point_bytes = 10_000);
+    let log = create(&kept.engine, LogConfig::default());
+    append(&log, &[&[b'v'; 9_000]]);
+    kept.after(1);
+    assert_eq!(log.recovery_point(), Offset::ZERO);
+    append(&log, &[&[b'v'; 9_000]]);
+    kept.after(2);
+    assert_eq!(log.recovery_point(), Offset::new(2));
+}

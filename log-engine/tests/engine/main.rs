@@ -4,6 +4,7 @@
 mod corpus;
 mod kafka_answers;
 mod kafka_replicas;
+mod kafka_rolls;
 mod kafka_transactions;
 mod mutilated;
 mod oracle;
