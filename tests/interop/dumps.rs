@@ -51,6 +51,21 @@ pub(crate) fn assert_asked(asked: &[String], name: &str, flag: &str) {
     assert!(found, "{flag} was asked of no {name}");
 }
 
+/// Panics if our tool's `--help` does not list Kafka's keys with their values, and `--json`, which is ours.
+pub(crate) fn assert_keys_are_kafkas(oracle: &Oracle) {
+    let keys = |command: &mut Command| -> Vec<String> {
+        let Output { stdout, stderr, .. } = output_of(command.arg("--help"), b"");
+        let text = String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+        let keys = text.lines().filter(|line| line.starts_with("--") && !line.starts_with("---"));
+        keys.filter_map(|line| Some(line.split_once("  ")?.0.to_owned())).collect()
+    };
+    let kafkas = keys(&mut oracle.java("org.apache.kafka.tools.DumpLogSegments"));
+    let mut ours = keys(&mut Command::new(binaries::kafka_dump_log()));
+    assert!(kafkas.len() > 10, "{kafkas:?}");
+    ours.retain(|key| key != "--json");
+    assert_eq!(ours, kafkas);
+}
+
 /// Files below `data`, relative to it, in order.
 fn files(data: &Path) -> Vec<String> {
     let mut files = Vec::new();

@@ -125,6 +125,12 @@ fn the_list_of_broker_keys_that_is_kept_is_kafkas() {
     keeps(&file, &keys.lines().map(str::to_owned).collect::<Vec<_>>());
 }
 
+#[test]
+fn the_dump_tool_has_the_keys_of_kafkas() {
+    let Some(oracle) = oracle::required() else { return };
+    dumps::assert_keys_are_kafkas(oracle);
+}
+
 /// Panics if Kafka's answers are not those in `file`; with `KLAMM_WRITE_GOLDEN=1` they are written there.
 fn keeps(file: &Path, answers: &[String]) {
     if std::env::var_os("KLAMM_WRITE_GOLDEN").is_some_and(|value| value == "1") {

@@ -18,7 +18,7 @@ use wire::messages::{
 };
 use wire::primitives::Reader;
 
-use crate::in_process::{Klamm, NAMED, NOW, create, produce};
+use crate::in_process::{NAMED, NOW, create, produce, until};
 
 /// A small generator, so that a failure can be repeated from its seed.
 struct Random(u64);
@@ -48,8 +48,10 @@ fn is_closed(socket: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn frames_that_cannot_be_requests_close_their_connection() {
-    let klamm = Klamm::start(&["socket.request.max.bytes=100000"]);
+fn frames_that_cannot_be_requests_close_their_connection_with_a_log_line_each() {
+    let place = tempfile::tempdir().expect("a directory");
+    let properties = Properties::new(&place.path().join("data")).with("socket.request.max.bytes", "100000");
+    let klamm = broker::start(&properties);
     let frames: [&[u8]; 9] = [
         &[0xff, 0xff, 0xff, 0xff],
         &[0x7f, 0xff, 0xff, 0xff],
@@ -62,12 +64,17 @@ fn frames_that_cannot_be_requests_close_their_connection() {
         &[0, 0, 0, 10, 0, 11, 0, 0, 0, 0, 0, 1, 0xff, 0xff],
         &[0, 0, 0, 10, 0, 3, 0, 99, 0, 0, 0, 1, 0xff, 0xff],
     ];
-    for frame in frames {
-        let mut client = klamm.client();
-        client.socket().write_all(frame).expect("sent");
-        assert!(is_closed(client.socket()), "{frame:02x?}");
+    for (before, frame) in frames.into_iter().enumerate() {
+        let mut socket = TcpStream::connect(klamm.bootstrap()).expect("a connection");
+        socket.write_all(frame).expect("sent");
+        assert!(is_closed(&mut socket), "{frame:02x?}");
+        let told = || klamm.output().matches("connection closed").count();
+        until("the line of a frame", || told() > before);
+        assert_eq!(told(), before + 1, "{frame:02x?}");
     }
-    assert!(klamm.client().call(&MetadataRequest::default(), 9, |_| ()).is_ok(), "the broker goes on");
+    let mut client = Client::connect(klamm.bootstrap()).expect("a connection");
+    assert!(client.call(&MetadataRequest::default(), 9, |_| ()).is_ok(), "the broker goes on");
+    klamm.stop();
 }
 
 /// Valid frames to damage: one of each kind that says much.

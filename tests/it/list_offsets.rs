@@ -70,9 +70,21 @@ fn end_of(client: &mut Client, leader_epoch: i32) -> (ErrorCode, i32, i64) {
 
 #[test]
 fn an_epoch_ends_where_the_next_began() {
-    let klamm = Klamm::start(&[]);
+    let mut klamm = Klamm::start(&[]);
     let mut client = klamm.with_topic("t", 1);
     crate::in_process::produce(&mut client, "t", &[b"a", b"b", b"c"]);
     assert_eq!(end_of(&mut client, 0), (ErrorCode::None, 0, 3));
     assert_eq!(end_of(&mut client, 5), (ErrorCode::None, -1, -1));
+    drop(client);
+    // A start after anything but a clean stop begins an epoch.
+    klamm.restart_after(|directory| {
+        std::fs::remove_file(directory.join("data/.kafka_cleanshutdown")).expect("it stopped cleanly");
+    });
+    let mut client = klamm.client();
+    crate::in_process::produce(&mut client, "t", &[b"d", b"e"]);
+    let Some(epoch) = (1..10).find(|epoch| end_of(&mut client, *epoch) == (ErrorCode::None, *epoch, 5))
+    else {
+        panic!("no epoch ends with the log")
+    };
+    assert_eq!(end_of(&mut client, 0), (ErrorCode::None, 0, 3), "before epoch {epoch}");
 }

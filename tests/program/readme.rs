@@ -1,10 +1,14 @@
-//! The README's first lines, as they stand there: no argument, no configuration, port 9092.
+//! The README's first lines, as they stand there: no argument, no configuration, port 9092. And with the same broker a file of
+//! `KLAMM_STORY_MB` megabytes, there and back, and Kafka's dump tool over what is left of it.
 
+use std::fs;
+use std::io::{BufWriter, Write as _};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::Command;
 
 use klamm_tests::binaries::{self, workspace};
-use klamm_tests::oracle::{is_installed, skip};
+use klamm_tests::oracle::{self, is_installed, skip};
 use klamm_tests::process::{Process, output_of, run};
 
 /// Where the port is nobody's.
@@ -52,7 +56,7 @@ impl Network {
 
 /// The lines of the README that send and read with kcat.
 fn lines_with_kcat() -> Vec<String> {
-    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("it is in the tree");
+    let readme = fs::read_to_string(workspace().join("README.md")).expect("it is in the tree");
     readme.lines().filter(|line| line.contains("kcat -b ")).map(str::to_owned).collect()
 }
 
@@ -62,6 +66,44 @@ fn alone(command: &str) -> Command {
     unshare.args(["--user", "--map-root-user", "--net", "sh", "-c"]);
     unshare.arg(format!("ip link set lo up && {command}"));
     unshare
+}
+
+/// A file of lines, each a record. Answers how many.
+fn a_file_comes_back_identical(network: &Network, klamm: &Process, place: &Path) -> usize {
+    let megabytes: usize = std::env::var("KLAMM_STORY_MB").map_or(8, |text| text.parse().expect("a number"));
+    let lines = megabytes * 10_000;
+    let stored = place.join("stored");
+    let mut file = BufWriter::new(fs::File::create(&stored).expect("created"));
+    for number in 0..lines {
+        let noise = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        writeln!(file, "{number:099} {noise:x}").expect("written");
+    }
+    file.flush().expect("written");
+    drop(file);
+    let stored = stored.display();
+    let there = format!("kcat -b 127.0.0.1:9092 -P -t story -l {stored}");
+    let back = format!("kcat -b 127.0.0.1:9092 -C -q -t story -o beginning -e | cmp - {stored}");
+    for line in [there, back] {
+        run(&mut network.shell(klamm, &line), b"");
+    }
+    lines
+}
+
+/// How many records Kafka's own tool finds in a partition; `None` where there is no Kafka.
+fn records_that_kafka_dumps(partition: &Path) -> Option<usize> {
+    let oracle = oracle::required()?;
+    let mut records = 0;
+    for entry in fs::read_dir(partition).expect("listed") {
+        let file = entry.expect("listed").path();
+        if file.extension().is_some_and(|extension| extension == "log") {
+            let mut dump = oracle.java_as_shipped("org.apache.kafka.tools.DumpLogSegments");
+            let text = run(dump.arg("--files").arg(&file), b"");
+            let counts = text.lines().filter_map(|line| line.split_once(" count: ")?.1.split(' ').next());
+            records += counts.map(|count| count.parse::<usize>().expect("a number")).sum::<usize>();
+            assert!(!text.contains("isvalid: false"), "{}", file.display());
+        }
+    }
+    Some(records)
 }
 
 #[test]
@@ -74,7 +116,7 @@ fn one_command_without_configuration_stores_what_kcat_sends_and_gives_it_back() 
     };
     let place = tempfile::tempdir().expect("a temporary directory");
     let empty = place.path().join("empty");
-    std::fs::create_dir(&empty).expect("a directory is made");
+    fs::create_dir(&empty).expect("a directory is made");
     let mut command = network.klamm();
     command.current_dir(&empty).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let mut klamm = Process::spawn(command, "klamm", &place.path().join("out"));
@@ -91,13 +133,15 @@ fn one_command_without_configuration_stores_what_kcat_sends_and_gives_it_back() 
     let [sent, read] = &told[..] else { panic!("the README has other lines with kcat: {told:?}") };
     assert_eq!(sent, "");
     assert!(read.lines().any(|line| line == "hello"), "{read}");
+    let lines = a_file_comes_back_identical(&network, &klamm, place.path());
     assert_eq!(klamm.terminate().code(), Some(0));
     assert!(
         empty.join("klamm-data/greetings-0/00000000000000000000.log").exists(),
         "it lies where it was said"
     );
     assert!(empty.join("klamm-data/.kafka_cleanshutdown").exists(), "it stopped cleanly");
+    assert_eq!(records_that_kafka_dumps(&empty.join("klamm-data/story-0")).unwrap_or(lines), lines);
     let made: Vec<_> =
-        std::fs::read_dir(&empty).expect("listed").map(|entry| entry.expect("listed").file_name()).collect();
+        fs::read_dir(&empty).expect("listed").map(|entry| entry.expect("listed").file_name()).collect();
     assert_eq!(made, ["klamm-data"], "nothing else is made");
 }
