@@ -91,26 +91,6 @@ pub fn format_epochs(entries: &[EpochEntry]) -> String {
     format(entries.iter().map(|entry| format!("{} {}", entry.epoch.get(), entry.start_offset.get())))
 }
 
-/// A segment, and how many entries its index of aborted transactions has.
-pub(crate) type TxnIndexEntries = (Offset, u64);
-
-/// The text of the list of indexes of aborted transactions (`segment entries` a line).
-pub(crate) fn format_txn_indexes(listed: &[TxnIndexEntries]) -> String {
-    format(listed.iter().map(|(segment, entries)| format!("{} {entries}", segment.get())))
-}
-
-/// Reads the list of indexes of aborted transactions; an absent or empty file lists none.
-pub(crate) fn read_txn_indexes(
-    disk: &Arc<dyn Disk>,
-    path: &Path,
-) -> Result<Vec<TxnIndexEntries>, ReadCheckpointError> {
-    let Some(text) = read_text(disk, path)? else { return Ok(Vec::new()) };
-    Ok(parse(path, &text, |line| {
-        let (segment, entries) = line.split_once(' ')?;
-        Some((Offset::new(segment.parse().ok()?), entries.parse().ok()?))
-    })?)
-}
-
 /// Reads an offset checkpoint. An absent or empty file (what a power loss can leave) holds no offsets.
 pub(crate) fn read_offsets(
     disk: &Arc<dyn Disk>,

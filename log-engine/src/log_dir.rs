@@ -25,8 +25,6 @@ pub(crate) const RELOCATED_FILE: &str = ".klamm-relocated";
 
 /// In a partition's directory: a cut has begun, and what it took away may still be on the disk. Ours.
 pub(crate) const CUTTING_FILE: &str = ".klamm-cutting";
-/// In a log's directory: how many aborted transactions the index of each segment knows, so that one that is lost shows.
-pub(crate) const TXN_INDEXES_FILE: &str = ".klamm-txnindexes";
 
 /// The metadata log: it lies among the partitions, but keeps its own recovery point (its snapshots), so the checkpoint
 /// files do not list it.

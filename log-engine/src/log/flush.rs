@@ -3,13 +3,13 @@
 //! durability comes here, with no lock held.
 //!
 //! Before the point moves to an offset, these are on the disk: the records and index entries below it, the leader
-//! epochs, which segments know of aborted transactions, and the producer state at it. So a start after a crash reads the log from the point on and nothing before.
+//! epochs, and the producer state at it. So a start after a crash reads the log from the point on and nothing before.
 
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
-use crate::checkpoint::{LEADER_EPOCH_FILE, TxnIndexEntries, format_epochs};
+use crate::checkpoint::{LEADER_EPOCH_FILE, format_epochs};
 use crate::error::AppendError;
 use crate::home::copy_of;
 use crate::io::{atomic_replace, is_shortage};
@@ -27,8 +27,6 @@ pub(super) struct Flushed {
     pub(super) stray_snapshot: Option<Offset>,
     /// The directory was renamed away: its old name means nothing now, or another log.
     pub(super) gone: bool,
-    /// What is listed of the indexes of aborted transactions.
-    pub(super) txn_indexes: Vec<TxnIndexEntries>,
 }
 
 impl Log {
@@ -61,7 +59,6 @@ impl Log {
         };
         let from = self.recovery_point();
         self.write_epochs()?;
-        self.list_txn_indexes(&mut flushed.txn_indexes)?;
         if end <= from {
             return Ok(());
         }

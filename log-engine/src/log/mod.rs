@@ -27,7 +27,6 @@ mod room;
 mod sweep;
 mod tail;
 mod truncate;
-mod txn_indexes;
 
 use std::fmt;
 use std::io;

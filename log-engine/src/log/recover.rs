@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, RwLock};
 
-use crate::checkpoint::{self, LEADER_EPOCH_FILE, ReadCheckpointError, TxnIndexEntries};
+use crate::checkpoint::{self, LEADER_EPOCH_FILE, ReadCheckpointError};
 use crate::commit::Chain;
 use crate::config::LogConfig;
 use crate::epoch::EpochCache;
@@ -21,7 +21,7 @@ use crate::segment::name::FileType;
 use crate::segment::rebuild::{RebuildRequest, Rebuilt, Unproven, rebuild};
 use crate::segment::scan::{BatchAt, ReadMode};
 use crate::segment::set::SegmentSet;
-use crate::segment::{LogPath, Segment, ignore_missing, txn_index};
+use crate::segment::{LogPath, Segment, ignore_missing};
 use crate::types::{Offset, TopicId, TopicPartition};
 
 use super::Log;
@@ -34,7 +34,6 @@ use super::producers::{
 };
 use super::sweep::sweep;
 use super::tail::Tail;
-use super::txn_indexes::listed_txn_indexes;
 
 /// What opening one log found.
 #[derive(Debug, Clone)]
@@ -94,8 +93,6 @@ struct Recovery<'a> {
     scanned_end: Option<Offset>,
     // Compaction was here: it leaves gaps between offsets.
     may_have_gaps: bool,
-    // What the last flush has listed of the indexes of aborted transactions.
-    txn_indexes: Vec<TxnIndexEntries>,
 }
 
 impl<'a> Recovery<'a> {
@@ -132,7 +129,6 @@ impl<'a> Recovery<'a> {
             previous: None,
             scanned_end: None,
             may_have_gaps: false,
-            txn_indexes: listed_txn_indexes(&seed.home.disk, &seed.path.get())?,
         })
     }
 
@@ -178,13 +174,6 @@ impl<'a> Recovery<'a> {
 
     // `None` where the indexes do not agree with the log after all.
     fn believe(&mut self, base: Offset, next: Option<Offset>) -> Result<Option<Arc<Segment>>, ReadError> {
-        if self.lacks_aborted_transactions(base)? {
-            tracing::warn!(
-                "the index of aborted transactions of {} at {base} has lost entries and is made again",
-                self.seed.partition
-            );
-            return Ok(None);
-        }
         let segment = match Segment::open_clean(&self.seed.path, base) {
             Ok(segment) => segment,
             Err(OpenIndexError::Missing) => {
@@ -219,18 +208,6 @@ impl<'a> Recovery<'a> {
             },
         }
         Ok(Some(segment))
-    }
-
-    // Whether the index of aborted transactions is not what the last flush has left.
-    fn lacks_aborted_transactions(&self, base: Offset) -> io::Result<bool> {
-        let listed = self.txn_indexes.iter().find(|(segment, _)| *segment == base);
-        let Some((_, entries)) = listed else { return Ok(false) };
-        let path = self.seed.path.file(base, FileType::TxnIndex);
-        match self.seed.home.disk.metadata(&path) {
-            Ok(metadata) => Ok(metadata.len / (txn_index::ENTRY_LEN as u64) < *entries),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(error),
-        }
     }
 
     // A segment whose records were durable keeps them, damage or not, and so do those behind it: readers go on there, as
@@ -274,8 +251,7 @@ impl<'a> Recovery<'a> {
         unproven: Unproven,
     ) -> Result<Rebuilt, ReadError> {
         let recovery_point = self.seed.recovery_point;
-        let is_redone = self.seed.clean || self.lacks_aborted_transactions(base)?;
-        let trusted_before = if is_redone { base } else { recovery_point.max(base) };
+        let trusted_before = if self.seed.clean { base } else { recovery_point.max(base) };
         let mut producers = self.producers_at(base)?;
         let request = RebuildRequest {
             path: &self.seed.path,
@@ -463,7 +439,7 @@ impl<'a> Recovery<'a> {
             chain: Chain::new(),
             recovery_point: AtomicI64::new(recovery_point.get()),
             noted_recovery_point: AtomicI64::new(0),
-            flushing: Mutex::new(Flushed { stray_snapshot, gone: false, txn_indexes: self.txn_indexes }),
+            flushing: Mutex::new(Flushed { stray_snapshot, gone: false }),
             epochs_dirty: AtomicBool::new(self.epochs_dirty),
             unflushed_bytes: AtomicU64::new(if recovery_point < log_end { unflushed } else { 0 }),
             compaction: CompactionState::new(seed.cleaned_to),

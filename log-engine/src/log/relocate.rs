@@ -20,7 +20,7 @@ use crate::checkpoint::LEADER_EPOCH_FILE;
 use crate::error::ReadError;
 use crate::home::{Doomed, Home};
 use crate::io::{FileHandle, OpenMode, remove_dir_all};
-use crate::log_dir::{PARTITION_METADATA_FILE, RELOCATED_FILE, TXN_INDEXES_FILE};
+use crate::log_dir::{PARTITION_METADATA_FILE, RELOCATED_FILE};
 use crate::segment::name::{
     DELETED_DIRECTORY, FUTURE_DIRECTORY, FileState, FileType, file_name, moved_directory_name,
     parse_file_name,
@@ -290,7 +290,7 @@ impl<'a> Relocation<'a> {
 fn belongs_to_log(name: &str) -> bool {
     let is_snapshot = parse_file_name(name)
         .is_some_and(|name| name.file_type == FileType::ProducerSnapshot && name.state == FileState::Live);
-    is_snapshot || [LEADER_EPOCH_FILE, PARTITION_METADATA_FILE, TXN_INDEXES_FILE].contains(&name)
+    is_snapshot || name == LEADER_EPOCH_FILE || name == PARTITION_METADATA_FILE
 }
 
 fn copy_file(source: &FileHandle, copy: &FileHandle) -> io::Result<()> {

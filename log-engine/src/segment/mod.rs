@@ -252,11 +252,6 @@ impl Segment {
         (state.pace.max_timestamp, state.pace.offset_of_max)
     }
 
-    /// How many aborted transactions ended in this segment.
-    pub(crate) fn aborted_count(&self) -> u64 {
-        self.state().txn_index.count()
-    }
-
     pub(crate) fn aborted(&self, mode: ReadMode) -> io::Result<TxnIndexView> {
         if mode == ReadMode::Blocking && self.state().txn_index.has_unopened_entries() {
             self.open_txn_index(&self.files())?;

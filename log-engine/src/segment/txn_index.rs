@@ -107,11 +107,6 @@ impl TxnIndex {
         self.entries * ENTRY_LEN as u64
     }
 
-    /// All of them, those that the file lacks included.
-    pub(crate) fn count(&self) -> u64 {
-        self.entries + self.unwritten.len() as u64
-    }
-
     pub(crate) fn has_unopened_entries(&self) -> bool {
         self.entries > 0 && !self.file.is_open()
     }

@@ -102,9 +102,25 @@ fn a_damaged_header_before_the_recovery_point_costs_its_batch_and_no_other() {
 #[test]
 fn the_indexes_of_a_closed_segment_that_were_removed_or_emptied_are_all_made_again() {
     for (is_clean, is_removed) in [(false, true), (false, false), (true, true), (true, false)] {
-        let (disk, before, bases) = stopped_with_transactions(is_clean);
+        let disk = formatted();
+        let engine = Engine::open(config_on(&disk)).unwrap();
+        let log = create(&engine, small_segments());
+        for number in 0..15 {
+            store(&log, of_producer(1, 2 * number, true));
+            store(&log, of_producer(1, 2 * number + 1, true));
+            end_transaction(&log, 1, if number % 3 == 0 { TxnOutcome::Commit } else { TxnOutcome::Abort });
+        }
+        log.set_high_watermark(log.offsets().log_end);
+        assert!(log.segments_info().len() > 3);
+        let before = aborted(&log);
+        assert_eq!(before.len(), 10);
+        let first = log.segments_info()[1].base_offset;
+        log.flush().unwrap();
+        crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
+        let disk = if is_clean { engine.close().map(|()| disk).unwrap() } else { disk.kill() };
+        drop((log, engine));
         for ending in ["index", "timeindex", "txnindex"] {
-            let path = PathBuf::from(format!("/data/orders-0/{:020}.{ending}", bases[1].get()));
+            let path = PathBuf::from(format!("/data/orders-0/{:020}.{ending}", first.get()));
             assert!(disk.metadata(&path).unwrap().len > 0, "{ending}");
             if is_removed {
                 disk.remove_file(&path).unwrap();
@@ -116,57 +132,6 @@ fn the_indexes_of_a_closed_segment_that_were_removed_or_emptied_are_all_made_aga
         log.set_high_watermark(log.offsets().log_end);
         assert_eq!(aborted(&log), before, "clean {is_clean}, removed {is_removed}");
     }
-}
-
-/// Most segments have no index of aborted transactions, so that one more without it was not noticed, nor one that was too short.
-#[test]
-fn an_index_of_aborted_transactions_that_alone_was_lost_or_shortened_is_made_again() {
-    for is_clean in [false, true] {
-        let (_, _, bases) = stopped_with_transactions(is_clean);
-        for (base, lost) in bases.iter().flat_map(|base| [1, u64::MAX].map(|lost| (base, lost))) {
-            let (disk, before, _) = stopped_with_transactions(is_clean);
-            let path = PathBuf::from(format!("/data/orders-0/{:020}.txnindex", base.get()));
-            let Ok(there) = disk.metadata(&path) else { continue };
-            match there.len.checked_sub(lost.saturating_mul(34)) {
-                Some(kept) => {
-                    disk.open(&path, crate::io::OpenMode::ReadWrite).unwrap().set_len(kept).unwrap();
-                }
-                None => disk.remove_file(&path).unwrap(),
-            }
-            let (engine, log) = opened(&disk);
-            log.set_high_watermark(log.offsets().log_end);
-            assert_eq!(aborted(&log), before, "clean {is_clean}, {lost} of {base}");
-            append_numbered(&log, 45..46);
-            engine.close().unwrap();
-            drop((log, engine));
-            let (engine, log) = opened(&disk);
-            assert_eq!(engine.open_report().scanned_bytes(), 0);
-            log.set_high_watermark(log.offsets().log_end);
-            assert_eq!(aborted(&log), before, "again: clean {is_clean}, {lost} of {base}");
-        }
-    }
-}
-
-// Of 15 transactions of three records each ten were aborted, in several segments; with where these begin.
-fn stopped_with_transactions(is_clean: bool) -> (SimDisk, Vec<AbortedTransaction>, Vec<Offset>) {
-    let disk = formatted();
-    let engine = Engine::open(config_on(&disk)).unwrap();
-    let log = create(&engine, small_segments());
-    for number in 0..15 {
-        store(&log, of_producer(1, 2 * number, true));
-        store(&log, of_producer(1, 2 * number + 1, true));
-        end_transaction(&log, 1, if number % 3 == 0 { TxnOutcome::Commit } else { TxnOutcome::Abort });
-    }
-    log.set_high_watermark(log.offsets().log_end);
-    let bases: Vec<Offset> = log.segments_info().iter().map(|segment| segment.base_offset).collect();
-    assert!(bases.len() > 3);
-    let before = aborted(&log);
-    assert_eq!(before.len(), 10);
-    log.flush().unwrap();
-    crate::engine::write_checkpoints(log.home(), &engine.logs()).unwrap();
-    let disk = if is_clean { engine.close().map(|()| disk).unwrap() } else { disk.kill() };
-    drop((log, engine));
-    (disk, before, bases)
 }
 
 // As readers of committed records are told, segment by segment.

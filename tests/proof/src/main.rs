@@ -17,8 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (Some(what), Some(count)) = (arguments.next(), arguments.next()) else {
         return Err(
-            "usage: proof sim|faults|damage|kill|power-os|power-sync|power-group COUNT, or proof sim-seed SEED [PLANT], \
-             or proof faults-seed SEED"
+            "usage: proof sim|faults|damage|kill|power-os|power-sync|power-group COUNT, or proof sim-seed SEED [PLANT]"
                 .into(),
         );
     };
@@ -41,11 +40,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         "power-group" => {
             in_stretches("power-group", count, |seeds| crash_and_compare(End::PowerLoss, "group", seeds))
-        }
-        "faults-seed" => {
-            let failures = sim::faults::run([count], 1).map_err(|broken| broken.to_string())?;
-            println!("{failures} failures");
-            Ok(())
         }
         "sim-seed" => {
             let plant = arguments.next().map(|name| name.parse()).transpose()?;
