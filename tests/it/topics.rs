@@ -164,7 +164,8 @@ fn the_metadata_log_is_cut_behind_its_snapshots_and_every_topic_is_still_there()
         create(&mut client, &format!("t{number}"), 1, &[]);
     }
     until("the cut", || !metadata_files(&klamm, ".log").contains(&"00000000000000000000.log".to_owned()));
-    assert_eq!(metadata_files(&klamm, ".checkpoint").len(), 1, "the latest snapshot stays");
+    // Those before it go with the next look at them.
+    until("only the latest snapshot", || metadata_files(&klamm, ".checkpoint").len() == 1);
     klamm.restart();
     let mut client = klamm.client();
     for number in 0..20 {
